@@ -1,0 +1,73 @@
+# Outside libraries, one INTERFACE target each. The names (not paths) are kept in FETTLE_STATIC_LIBS for the
+# pkg-config file and for users of the static library.
+find_package(PkgConfig REQUIRED)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+set(FETTLE_STATIC_LIBS "")
+set(FETTLE_STATIC_LIB_DIRS "")
+
+function(fettle_dep name module)
+	string(TOUPPER ${name} key)
+	pkg_check_modules(${key} REQUIRED ${module})
+	add_library(fettle_dep_${name} INTERFACE)
+	target_include_directories(fettle_dep_${name} SYSTEM INTERFACE ${${key}_INCLUDE_DIRS})
+	target_link_libraries(fettle_dep_${name} INTERFACE ${${key}_LINK_LIBRARIES})
+	set(FETTLE_STATIC_LIBS ${FETTLE_STATIC_LIBS} ${${key}_LIBRARIES} PARENT_SCOPE)
+	set(FETTLE_STATIC_LIB_DIRS ${FETTLE_STATIC_LIB_DIRS} ${${key}_LIBRARY_DIRS} PARENT_SCOPE)
+endfunction()
+
+fettle_dep(xxhash libxxhash)
+fettle_dep(zip libzip)
+fettle_dep(protobuf libprotobuf-c)
+fettle_dep(openblas openblas)
+fettle_dep(cjson libcjson)
+
+# Threads: pthreads, and pthreadpool and cpuinfo (no .pc files in Debian) where they are installed.
+add_library(fettle_dep_threads INTERFACE)
+target_link_libraries(fettle_dep_threads INTERFACE Threads::Threads)
+list(APPEND FETTLE_STATIC_LIBS pthread)
+foreach(lib pthreadpool cpuinfo)
+	find_library(FETTLE_${lib}_LIBRARY ${lib})
+	find_path(FETTLE_${lib}_INCLUDE ${lib}.h)
+	mark_as_advanced(FETTLE_${lib}_LIBRARY FETTLE_${lib}_INCLUDE)
+	if(FETTLE_${lib}_LIBRARY AND FETTLE_${lib}_INCLUDE)
+		string(TOUPPER ${lib} upper)
+		target_link_libraries(fettle_dep_threads INTERFACE ${FETTLE_${lib}_LIBRARY})
+		target_compile_definitions(fettle_dep_threads INTERFACE FTL_HAVE_${upper}=1)
+		list(APPEND FETTLE_STATIC_LIBS ${lib})
+	endif()
+endforeach()
+
+add_library(fettle_dep_math INTERFACE)
+target_link_libraries(fettle_dep_math INTERFACE m ${CMAKE_DL_LIBS})
+list(APPEND FETTLE_STATIC_LIBS m ${CMAKE_DL_LIBS})
+
+# LLVM through llvm-config; libLLVM is linked dynamically.
+find_program(FETTLE_LLVM_CONFIG NAMES llvm-config-19 llvm-config)
+if(NOT FETTLE_LLVM_CONFIG)
+	message(FATAL_ERROR "llvm-config-19 not found (Debian: llvm-19-dev); set FETTLE_LLVM_CONFIG")
+endif()
+foreach(what version includedir libdir)
+	execute_process(COMMAND ${FETTLE_LLVM_CONFIG} --${what} OUTPUT_VARIABLE FETTLE_LLVM_${what}
+		OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+endforeach()
+execute_process(COMMAND ${FETTLE_LLVM_CONFIG} --link-shared --libs OUTPUT_VARIABLE FETTLE_LLVM_libs
+	OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+if(FETTLE_LLVM_version VERSION_LESS 19)
+	message(FATAL_ERROR "LLVM ${FETTLE_LLVM_version} is too old, 19 is needed")
+endif()
+add_library(fettle_dep_llvm INTERFACE)
+target_include_directories(fettle_dep_llvm SYSTEM INTERFACE ${FETTLE_LLVM_includedir})
+target_link_directories(fettle_dep_llvm INTERFACE ${FETTLE_LLVM_libdir})
+target_link_libraries(fettle_dep_llvm INTERFACE ${FETTLE_LLVM_libs})
+list(APPEND FETTLE_STATIC_LIB_DIRS ${FETTLE_LLVM_libdir})
+string(REPLACE "-l" "" llvm_names "${FETTLE_LLVM_libs}")
+string(REPLACE " " ";" llvm_names "${llvm_names}")
+list(APPEND FETTLE_STATIC_LIBS ${llvm_names})
+
+list(TRANSFORM FETTLE_STATIC_LIB_DIRS REPLACE "/$" "")
+list(REMOVE_DUPLICATES FETTLE_STATIC_LIB_DIRS)
+if(CMAKE_C_IMPLICIT_LINK_DIRECTORIES)
+	list(REMOVE_ITEM FETTLE_STATIC_LIB_DIRS ${CMAKE_C_IMPLICIT_LINK_DIRECTORIES})
+endif()

@@ -1,0 +1,370 @@
+/* Convolutions and pools: explicit pads out of auto_pad, kernels and strides of the right length; and Col2Im, which is
+ * a transposed convolution with one-hot weights. */
+#include <math.h>
+
+#include "imp.h"
+
+#define MAX_SPATIAL (FTL_MAX_RANK - 2)
+
+typedef struct window {
+	int n; /* spatial axes */
+	int64_t strides[MAX_SPATIAL], dilations[MAX_SPATIAL];
+	ftl_dim kernel[MAX_SPATIAL];
+	ftl_dim pads[2 * MAX_SPATIAL];
+} window;
+
+/* kernel NULL: from attribute kernel_shape. */
+static bool read_window(imp *m, ftl_val x, const ftl_dim *kernel, window *w)
+{
+	ftl_ints k = ftl_imp_ints(m, "kernel_shape"), s = ftl_imp_ints(m, "strides"), d = ftl_imp_ints(m, "dilations"),
+		 p = ftl_imp_ints(m, "pads");
+	const char *how = ftl_imp_s(m, "auto_pad", "NOTSET");
+	bool same = !strncmp(how, "SAME_", 5);
+
+	ftl_imp_want_rank(m, x, 3, FTL_MAX_RANK, "the input");
+	if (m->failed)
+		return false;
+	w->n = rank_of(m, x) - 2;
+	if (strcmp(how, "NOTSET") && strcmp(how, "VALID") && strcmp(how, "SAME_UPPER") && strcmp(how, "SAME_LOWER") && *how) {
+		bad_model(m, "auto_pad \"%s\" is unknown", how);
+		return false;
+	}
+	if ((k.n && k.n != (uint32_t)w->n) || (!k.n && !kernel) || (s.n && s.n != (uint32_t)w->n) ||
+		(d.n && d.n != (uint32_t)w->n) || (p.n && p.n != 2 * (uint32_t)w->n)) {
+		bad_model(m, "kernel_shape, strides, dilations and pads have %u, %u, %u and %u entries for %d spatial axes", k.n, s.n,
+			d.n, p.n, w->n);
+		return false;
+	}
+	for (int i = 0; i < w->n; i++) {
+		w->strides[i] = s.n ? s.v[i] : 1;
+		w->dilations[i] = d.n ? d.v[i] : 1;
+		w->kernel[i] = kernel ? kernel[i] : dim_c(m, k.v[i]);
+		if (w->strides[i] <= 0 || w->dilations[i] <= 0 || (k.n && k.v[i] <= 0)) {
+			bad_model(m, "kernel_shape, strides and dilations must be positive");
+			return false;
+		}
+		if (k.n && kernel && ftl_dim_known_eq(m->st, kernel[i], dim_c(m, k.v[i])) == 0) {
+			bad_model(m, "kernel_shape does not match the weights on spatial axis %d", i);
+			return false;
+		}
+		w->pads[i] = w->pads[i + w->n] = dim_c(m, 0);
+		if (!same && strcmp(how, "VALID") && p.n) {
+			w->pads[i] = dim_c(m, p.v[i]);
+			w->pads[i + w->n] = dim_c(m, p.v[i + w->n]);
+		}
+	}
+	return true;
+}
+
+/* total = max(0, (ceil(in / stride) - 1) * stride + reach - in), the odd one at the end (UPPER) or the beginning. */
+static void pad_same(imp *m, ftl_val x, window *w)
+{
+	const char *how = ftl_imp_s(m, "auto_pad", "NOTSET");
+	bool upper = !strcmp(how, "SAME_UPPER");
+	ftl_symtab *st = m->st;
+
+	if (strncmp(how, "SAME_", 5))
+		return;
+	for (int i = 0; i < w->n; i++) {
+		ftl_dim in = ftl_imp_dim(m, x, i + 2), one = dim_c(m, 1), s = dim_c(m, w->strides[i]);
+		ftl_dim reach = ftl_dim_add(st, ftl_dim_mul(st, ftl_dim_sub(st, w->kernel[i], one), dim_c(m, w->dilations[i])), one);
+		ftl_dim span = ftl_dim_mul(st, ftl_dim_sub(st, ftl_dim_ceildiv(st, in, s), one), s);
+		ftl_dim total = ftl_dim_max(st, ftl_dim_sub(st, ftl_dim_add(st, span, reach), in), dim_c(m, 0));
+		ftl_dim half = ftl_dim_div(st, total, dim_c(m, 2)), rest = ftl_dim_sub(st, total, half);
+		w->pads[i] = upper ? half : rest;
+		w->pads[i + w->n] = upper ? rest : half;
+	}
+}
+
+static bool kernel_of(imp *m, ftl_val x, ftl_val wt, ftl_dim *kernel)
+{
+	ftl_imp_want_rank(m, x, 3, FTL_MAX_RANK, "the input");
+	ftl_imp_want_rank(m, wt, rank_of(m, x), rank_of(m, x), "the weight");
+	if (m->failed)
+		return false;
+	for (int i = 2; i < rank_of(m, x); i++)
+		kernel[i - 2] = ftl_imp_dim(m, wt, i);
+	return true;
+}
+
+static ftl_val conv(imp *m, ftl_val x, ftl_val wt, ftl_val bias)
+{
+	struct ftl_attrs_conv *a = NEW_ATTRS(m, conv);
+	ftl_dim kernel[MAX_SPATIAL];
+	window w;
+
+	if (!kernel_of(m, x, wt, kernel) || !read_window(m, x, kernel, &w))
+		return 0;
+	pad_same(m, x, &w);
+	a->strides = ftl_imp_ints_copy(m, (uint32_t)w.n, w.strides);
+	a->dilations = ftl_imp_ints_copy(m, (uint32_t)w.n, w.dilations);
+	a->pads = ftl_imp_dims_copy(m, 2 * (uint32_t)w.n, w.pads);
+	a->group = ftl_imp_i(m, "group", 1);
+	return ftl_imp_op(m, FTL_OP_conv, a, bias ? 3 : 2, (const ftl_val[]){x, wt, bias});
+}
+
+void ftl_imp_do_conv(imp *m)
+{
+	ftl_imp_out(m, 0, conv(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 2)));
+}
+
+ftl_val ftl_imp_conv(imp *m, ftl_val x, ftl_val wt, ftl_val bias)
+{
+	return conv(m, x, wt, bias);
+}
+
+/* com.microsoft FusedConv: act(conv(x, w, b) + z) */
+void ftl_imp_do_ms_fused_conv(imp *m)
+{
+	ftl_val y = conv(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 2)), z = ftl_imp_in(m, 3);
+	ftl_floats p = ftl_imp_floats(m, "activation_params");
+
+	if (z)
+		y = e_add(m, y, z);
+	ftl_imp_out(m, 0, ftl_imp_activation(m, y, ftl_imp_s(m, "activation", ""), p.n > 0 ? p.v[0] : 0, p.n > 1 ? p.v[1] : 0));
+}
+
+void ftl_imp_do_conv_transpose(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0), wt = ftl_imp_need(m, 1), bias = ftl_imp_in(m, 2);
+	struct ftl_attrs_conv_transpose *a = NEW_ATTRS(m, conv_transpose);
+	ftl_ints op = ftl_imp_ints(m, "output_padding"), os = ftl_imp_ints(m, "output_shape");
+	const char *how = ftl_imp_s(m, "auto_pad", "NOTSET");
+	bool same = !strncmp(how, "SAME_", 5), lower = !strcmp(how, "SAME_LOWER");
+	ftl_dim kernel[MAX_SPATIAL];
+	int64_t extra[MAX_SPATIAL] = {0};
+	window w;
+
+	if (!kernel_of(m, x, wt, kernel) || !read_window(m, x, kernel, &w))
+		return;
+	if (os.n == (uint32_t)w.n + 2) { /* some writers give N and C too */
+		os.v += 2;
+		os.n -= 2;
+	}
+	if ((op.n && op.n != (uint32_t)w.n) || (os.n && os.n != (uint32_t)w.n)) {
+		bad_model(m, "output_padding and output_shape have %u and %u entries for %d spatial axes", op.n, os.n, w.n);
+		return;
+	}
+	for (int i = 0; i < w.n; i++) {
+		extra[i] = op.n ? op.v[i] : 0;
+		if (extra[i] < 0) {
+			bad_model(m, "output_padding is negative");
+			return;
+		}
+		if (!same && !os.n)
+			continue;
+		/* full = stride (in - 1) + extra + reach; what goes beyond the wanted size is cut off as padding */
+		ftl_symtab *st = m->st;
+		ftl_dim in = ftl_imp_dim(m, x, i + 2), one = dim_c(m, 1), s = dim_c(m, w.strides[i]);
+		ftl_dim reach = ftl_dim_add(st, ftl_dim_mul(st, ftl_dim_sub(st, kernel[i], one), dim_c(m, w.dilations[i])), one);
+		ftl_dim full = ftl_dim_add(st, ftl_dim_mul(st, s, ftl_dim_sub(st, in, one)),
+			ftl_dim_add(st, reach, dim_c(m, extra[i])));
+		ftl_dim want = os.n ? dim_c(m, os.v[i]) : ftl_dim_mul(st, in, s), cut = ftl_dim_sub(st, full, want);
+		int64_t c;
+		if (ftl_dim_is_const(st, cut, &c) && c < 0) { /* too small: more at the end */
+			extra[i] -= c;
+			cut = dim_c(m, 0);
+		}
+		ftl_dim half = ftl_dim_div(st, cut, dim_c(m, 2)), rest = ftl_dim_sub(st, cut, half);
+		w.pads[i] = lower ? rest : half;
+		w.pads[i + w.n] = lower ? half : rest;
+		if (os.n && !same) { /* ONNX: the larger half goes first unless SAME_UPPER */
+			w.pads[i] = rest;
+			w.pads[i + w.n] = half;
+		}
+	}
+	a->strides = ftl_imp_ints_copy(m, (uint32_t)w.n, w.strides);
+	a->dilations = ftl_imp_ints_copy(m, (uint32_t)w.n, w.dilations);
+	a->pads = ftl_imp_dims_copy(m, 2 * (uint32_t)w.n, w.pads);
+	a->output_padding = ftl_imp_ints_copy(m, (uint32_t)w.n, extra);
+	a->group = ftl_imp_i(m, "group", 1);
+	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_conv_transpose, a, bias ? 3 : 2, (const ftl_val[]){x, wt, bias}));
+}
+
+/* ---- pools ---- */
+
+static bool const_kernel(imp *m, const window *w, int64_t *out)
+{
+	for (int i = 0; i < w->n; i++)
+		if (!ftl_dim_is_const(m->st, w->kernel[i], &out[i]))
+			return false;
+	return true;
+}
+
+void ftl_imp_do_max_pool(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0), out[2];
+	struct ftl_attrs_max_pool *a = NEW_ATTRS(m, max_pool);
+	int64_t kernel[MAX_SPATIAL];
+	window w;
+
+	if (!read_window(m, x, NULL, &w) || !const_kernel(m, &w, kernel))
+		return;
+	pad_same(m, x, &w);
+	a->kernel = ftl_imp_ints_copy(m, (uint32_t)w.n, kernel);
+	a->strides = ftl_imp_ints_copy(m, (uint32_t)w.n, w.strides);
+	a->dilations = ftl_imp_ints_copy(m, (uint32_t)w.n, w.dilations);
+	a->pads = ftl_imp_dims_copy(m, 2 * (uint32_t)w.n, w.pads);
+	a->ceil_mode = ftl_imp_i(m, "ceil_mode", 0) != 0;
+	a->column_major = ftl_imp_i(m, "storage_order", 0) != 0;
+	ftl_imp_ops(m, FTL_OP_max_pool, a, 1, &x, 2, out);
+	ftl_imp_out(m, 0, out[0]);
+	ftl_imp_out(m, 1, out[1]);
+}
+
+static ftl_val avg_pool(imp *m, ftl_val x, bool include_pad, double *out_count)
+{
+	struct ftl_attrs_avg_pool *a = NEW_ATTRS(m, avg_pool);
+	int64_t kernel[MAX_SPATIAL];
+	window w;
+
+	if (!read_window(m, x, NULL, &w) || !const_kernel(m, &w, kernel))
+		return 0;
+	pad_same(m, x, &w);
+	*out_count = 1;
+	for (int i = 0; i < w.n; i++)
+		*out_count *= (double)kernel[i];
+	a->kernel = ftl_imp_ints_copy(m, (uint32_t)w.n, kernel);
+	a->strides = ftl_imp_ints_copy(m, (uint32_t)w.n, w.strides);
+	a->dilations = ftl_imp_ints_copy(m, (uint32_t)w.n, w.dilations);
+	a->pads = ftl_imp_dims_copy(m, 2 * (uint32_t)w.n, w.pads);
+	a->ceil_mode = ftl_imp_i(m, "ceil_mode", 0) != 0;
+	a->include_pad = include_pad;
+	return ftl_imp_op(m, FTL_OP_avg_pool, a, 1, &x);
+}
+
+void ftl_imp_do_avg_pool(imp *m)
+{
+	double count;
+
+	ftl_imp_out(m, 0, avg_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0, &count));
+}
+
+static ftl_val lp(imp *m, ftl_val x, double p)
+{
+	x = op1(m, FTL_OP_abs, x);
+	return p == 1 ? x : op2(m, FTL_OP_pow, x, e_num(m, x, p));
+}
+
+static ftl_val lp_root(imp *m, ftl_val x, double p)
+{
+	return p == 1 ? x : op2(m, FTL_OP_pow, x, e_num(m, x, 1 / p));
+}
+
+/* (sum |x|^p)^(1/p): the average times the size of the window */
+void ftl_imp_do_lp_pool(imp *m)
+{
+	double p = (double)ftl_imp_i(m, "p", 2), count = 1;
+	ftl_val y;
+
+	if (p < 1) {
+		bad_model(m, "p must be at least 1");
+		return;
+	}
+	if (ftl_imp_i(m, "ceil_mode", 0) != 0) {
+		unsupported(m, "ceil_mode is not supported here");
+		return;
+	}
+	y = avg_pool(m, lp(m, ftl_imp_need(m, 0), p), true, &count);
+	ftl_imp_out(m, 0, lp_root(m, e_mulf(m, y, count), p));
+}
+
+static uint32_t spatial_axes(imp *m, ftl_val x, int64_t *axes)
+{
+	ftl_imp_want_rank(m, x, 2, FTL_MAX_RANK, "the input");
+	for (int i = 2; i < rank_of(m, x); i++)
+		axes[i - 2] = i;
+	return m->failed ? 0 : (uint32_t)rank_of(m, x) - 2;
+}
+
+void ftl_imp_do_global_pool(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0);
+	int64_t axes[FTL_MAX_RANK];
+	uint32_t n = spatial_axes(m, x, axes);
+
+	ftl_imp_out(m, 0, ftl_imp_reduce(m, m->cur->row->op, x, n, axes, true));
+}
+
+void ftl_imp_do_global_lp_pool(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0);
+	double p = (double)ftl_imp_i(m, "p", 2);
+	int64_t axes[FTL_MAX_RANK];
+	uint32_t n = spatial_axes(m, x, axes);
+
+	ftl_imp_out(m, 0, lp_root(m, ftl_imp_reduce(m, FTL_OP_reduce_sum, lp(m, x, p), n, axes, true), p));
+}
+
+/* ---- Col2Im ---- */
+
+/* x [N, C * K, L], K positions of the block, L positions of the block in the image: channel group c spreads its K
+ * inputs over the image through weights w[c * K + i] that are 1 at position i of the block. */
+void ftl_imp_do_col2im(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0), in[2];
+	struct ftl_attrs_conv_transpose *a = NEW_ATTRS(m, conv_transpose);
+	ftl_ints dil = ftl_imp_ints(m, "dilations"), str = ftl_imp_ints(m, "strides"), pads = ftl_imp_ints(m, "pads");
+	int64_t image[MAX_SPATIAL], block[MAX_SPATIAL], ck, k = 1, wd[FTL_MAX_RANK];
+	int64_t strides[MAX_SPATIAL], dilations[MAX_SPATIAL], extra[MAX_SPATIAL];
+	ftl_dim d[FTL_MAX_RANK], p[2 * MAX_SPATIAL];
+	uint32_t n, nb;
+
+	ftl_imp_want_rank(m, x, 3, 3, "the input");
+	if (m->failed)
+		return;
+	if (!ftl_imp_known_i64s(m, ftl_imp_need(m, 1), image, MAX_SPATIAL, &n) ||
+		!ftl_imp_known_i64s(m, ftl_imp_need(m, 2), block, MAX_SPATIAL, &nb)) {
+		unsupported(m, "image_shape and block_shape must be known at import");
+		return;
+	}
+	if (n != nb || n == 0 || (dil.n && dil.n != n) || (str.n && str.n != n) || (pads.n && pads.n != 2 * n)) {
+		bad_model(m, "image_shape, block_shape, dilations, strides and pads do not fit each other");
+		return;
+	}
+	ck = ftl_imp_const_dim(m, x, 1, "the number of channels");
+	d[0] = ftl_imp_dim(m, x, 0);
+	d[1] = dim_c(m, ck);
+	wd[0] = ck;
+	wd[1] = 1;
+	for (uint32_t i = 0; i < n && !m->failed; i++) {
+		int64_t reach, padding, pos;
+		strides[i] = str.n ? str.v[i] : 1;
+		dilations[i] = dil.n ? dil.v[i] : 1;
+		p[i] = dim_c(m, pads.n ? pads.v[i] : 0);
+		p[i + n] = dim_c(m, pads.n ? pads.v[i + n] : 0);
+		padding = pads.n ? pads.v[i] + pads.v[i + n] : 0;
+		if (block[i] <= 0 || block[i] > 4096 || strides[i] <= 0 || dilations[i] <= 0 || dilations[i] > 4096 || image[i] <= 0 ||
+			image[i] > 1 << 24 || padding < 0 || padding > 1 << 24 || k > (1 << 24) / block[i]) {
+			bad_model(m, "image_shape, block_shape, dilations, strides or pads are out of range");
+			return;
+		}
+		k *= block[i];
+		reach = (block[i] - 1) * dilations[i] + 1;
+		pos = (image[i] + padding - reach) / strides[i] + 1;
+		extra[i] = image[i] + padding - reach - (pos - 1) * strides[i];
+		if (pos <= 0) {
+			bad_model(m, "the block is larger than the image");
+			return;
+		}
+		d[2 + i] = dim_c(m, pos);
+		wd[2 + i] = block[i];
+	}
+	if (m->failed)
+		return;
+	if (ck % k || ck > (1 << 20) || ck * k > 1 << 26) {
+		bad_model(m, "%lld channels are not a multiple of the block's %lld elements", (long long)ck, (long long)k);
+		return;
+	}
+	float *w = ftl_arena_array(m->tmp, (size_t)(ck * k), sizeof *w);
+	for (int64_t i = 0; i < ck; i++)
+		w[i * k + i % k] = 1;
+	in[0] = ftl_imp_reshape(m, x, (int)n + 2, d);
+	in[1] = ftl_imp_cast(m, ftl_imp_bytes(m, FTL_F32, (int)n + 2, wd, w), dtype_of(m, x));
+	a->strides = ftl_imp_ints_copy(m, n, strides);
+	a->dilations = ftl_imp_ints_copy(m, n, dilations);
+	a->pads = ftl_imp_dims_copy(m, 2 * n, p);
+	a->output_padding = ftl_imp_ints_copy(m, n, extra);
+	a->group = ck / k;
+	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_conv_transpose, a, 2, in));
+}

@@ -1,0 +1,443 @@
+/* Convolution in any number of spatial dims, grouped or not.
+ *
+ * Padding is made real first: a padded copy of the input, so that no inner loop tests borders. Then either
+ *   implicit GEMM   rows = output channels of a group, columns = output positions: the columns of the patch matrix are
+ *                   packed into panels by a kernel and the contraction generator does the rest; a 1x1 convolution of
+ *                   stride 1 needs no packing, the input is the matrix;
+ *   direct          depthwise and other thin groups, where a GEMM would have one row: vectors of output positions,
+ *                   accumulating over the kernel's taps. This is also the naive nest.
+ * conv_transpose gathers: each output position sums the taps that reach it. */
+#include "kernels/lower/contract.h"
+
+enum { MAX_SPATIAL = FTL_MAX_RANK - 2, GEMM_ROWS = 4 };
+
+struct conv {
+	ftl_contract c; /* first */
+	const ftl_node *n;
+	ftl_val x, w, bias;
+	int nd;                                /* spatial dims */
+	int64_t stride[MAX_SPATIAL], dilation[MAX_SPATIAL], group;
+	ftl_dim pad[2 * MAX_SPATIAL];          /* begins, then ends */
+	ftl_dim in[MAX_SPATIAL];               /* padded input size */
+	ftl_dim cg, og;                        /* channels per group, in and out */
+	const ftl_type *xt, *wt, *ot;
+	ftl_kv src;                            /* program value: the padded input in compute type or x itself */
+	ftl_dtype src_mem;
+};
+
+static ftl_dim dim_product(ftl_symtab *st, const ftl_dim *d, int n)
+{
+	ftl_dim p = ftl_dim_const(st, 1);
+
+	for (int i = 0; i < n; i++)
+		p = ftl_dim_mul(st, p, d[i]);
+	return p;
+}
+
+static int64_t at_or(ftl_ints l, int i, int64_t or)
+{
+	return (uint32_t)i < l.n ? l.v[i] : or ;
+}
+
+/* The padded copy: [N, C, in...], zeros around x. */
+static void pad_input(struct conv *v)
+{
+	ftl_lo *lo = v->c.lo;
+	ftl_symtab *st = lo->g->st;
+	ftl_kern *k;
+	ftl_kb *b;
+	ftl_kv idx[FTL_MAX_RANK], src[FTL_MAX_RANK], grid, row, inside, lin, ptr, last, end;
+	ftl_dim dims[FTL_MAX_RANK];
+	int r = v->nd + 2;
+	bool padded = false;
+	ftl_kscope s;
+
+	v->src = ftl_lo_ptr(lo, v->x);
+	v->src_mem = v->xt->dtype;
+	for (int d = 0; d < v->nd; d++)
+		padded |= v->in[d] != v->xt->dims[d + 2];
+	if (!padded)
+		return;
+	dims[0] = v->xt->dims[0];
+	dims[1] = v->xt->dims[1];
+	for (int d = 0; d < v->nd; d++)
+		dims[d + 2] = v->in[d];
+	v->src = ftl_lo_temp(lo, ftl_dim_mul(st, dim_product(st, dims, r), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(v->src_mem))));
+	k = ftl_kern_begin(lo, v->c.node, "pad");
+	b = ftl_kern_b(k);
+	ptr = ftl_kern_arg(k, v->src);
+	grid = ftl_kern_grid(k);
+	ftl_delinear(k, dims, r - 1, grid, idx);
+	inside = ftl_k_int(b, FTL_KT_BOOL, 1);
+	for (int d = 0; d < r - 1; d++) {
+		src[d] = idx[d];
+		if (d < 2)
+			continue;
+		src[d] = ftl_k2(b, FTL_K_sub, idx[d], ftl_kern_dim(k, v->pad[d - 2]));
+		inside = ftl_k2(b, FTL_K_and, inside, ftl_k2(b, FTL_K_le, ftl_k_i64(b, 0), src[d]));
+		inside = ftl_k2(b, FTL_K_and, inside, ftl_k2(b, FTL_K_lt, src[d], ftl_kern_dim(k, v->xt->dims[d])));
+	}
+	row = ftl_k2(b, FTL_K_mul, grid, ftl_kern_dim(k, dims[r - 1]));
+	ftl_k_zero(b, ftl_k_offset(b, ptr, ftl_k2(b, FTL_K_mul, row, ftl_k_i64(b, (int64_t)ftl_dtype_bytes(v->src_mem)))),
+		   ftl_k2(b, FTL_K_mul, ftl_kern_dim(k, dims[r - 1]), ftl_k_i64(b, (int64_t)ftl_dtype_bytes(v->src_mem))));
+	s = ftl_k_if(b, inside);
+	/* negative padding crops */
+	last = ftl_k2(b, FTL_K_max, ftl_k2(b, FTL_K_sub, ftl_k_i64(b, 0), ftl_kern_dim(k, v->pad[v->nd - 1])), ftl_k_i64(b, 0));
+	end = ftl_k2(b, FTL_K_sub, ftl_kern_dim(k, dims[r - 1]), ftl_kern_dim(k, v->pad[v->nd - 1]));
+	end = ftl_k2(b, FTL_K_min, end, ftl_kern_dim(k, v->xt->dims[r - 1]));
+	for (ftl_vloop l = ftl_vloop_begin(k, last, end, ftl_kern_width(k, v->src_mem)); ftl_vloop_next(&l);) {
+		ftl_kv x;
+
+		src[r - 1] = l.i;
+		x = ftl_k_cast(b, ftl_read(k, v->x, src), v->src_mem);
+		lin = ftl_k2(b, FTL_K_add, row, ftl_k2(b, FTL_K_add, l.i, ftl_kern_dim(k, v->pad[v->nd - 1])));
+		ftl_k_store(b, ptr, lin, x);
+	}
+	ftl_k_end(b, &s);
+	ftl_kern_launch(k, ftl_lo_dim(lo, dim_product(st, dims, r - 1)), 512);
+}
+
+/* Where the patch of output position `pos` (linear, maybe lanes) starts inside a channel of the padded input. */
+static ftl_kv patch_start(struct conv *v, ftl_kern *k, ftl_kv pos)
+{
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_kv o[MAX_SPATIAL], at = ftl_k_i64(b, 0);
+
+	ftl_delinear(k, v->ot->dims + 2, v->nd, pos, o);
+	for (int d = 0; d < v->nd; d++)
+		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, at, ftl_kern_dim(k, v->in[d])),
+			    ftl_k2(b, FTL_K_mul, o[d], ftl_k_i64(b, v->stride[d])));
+	return at;
+}
+
+/* Offset of kernel tap `tap` (linear over the kernel's spatial dims). */
+static ftl_kv tap_offset(struct conv *v, ftl_kern *k, ftl_kv tap)
+{
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_kv t[MAX_SPATIAL], at = ftl_k_i64(b, 0);
+
+	ftl_delinear(k, v->wt->dims + 2, v->nd, tap, t);
+	for (int d = 0; d < v->nd; d++)
+		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, at, ftl_kern_dim(k, v->in[d])),
+			    ftl_k2(b, FTL_K_mul, t[d], ftl_k_i64(b, v->dilation[d])));
+	return at;
+}
+
+static ftl_dim channel_size(struct conv *v)
+{
+	return dim_product(v->c.lo->g->st, v->in, v->nd);
+}
+
+/* ---- implicit GEMM ---- */
+
+static ftl_kv a_row(ftl_contract *c, ftl_kv batch, ftl_kv m)
+{
+	struct conv *v = (struct conv *)c;
+	ftl_kb *b = &c->kern->b;
+	ftl_kv g = ftl_k2(b, FTL_K_rem, batch, ftl_k_i64(b, v->group));
+	ftl_kv oc = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(c->kern, v->og)), m);
+
+	return ftl_k2(b, FTL_K_mul, oc, ftl_kern_dim(c->kern, c->k));
+}
+
+static ftl_kv a_elem(ftl_contract *c, ftl_kv row, ftl_kv k)
+{
+	struct conv *v = (struct conv *)c;
+	ftl_kb *b = &c->kern->b;
+
+	return ftl_k_cast(b, ftl_read_flat(c->kern, v->w, ftl_k2(b, FTL_K_add, row, k), 1), c->t);
+}
+
+static void b_panels(ftl_contract *c, ftl_kv batch, ftl_kv n, ftl_kv *index, ftl_kv *stride)
+{
+	ftl_kb *b = &c->kern->b;
+	int64_t panel = ftl_contract_panel(c);
+	ftl_symtab *st = c->lo->g->st;
+	ftl_dim cols = ftl_dim_mul(st, ftl_dim_ceildiv(st, c->n, ftl_dim_const(st, panel)), ftl_dim_const(st, panel));
+	ftl_kv at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, batch, ftl_kern_dim(c->kern, cols)), n);
+
+	*index = ftl_k2(b, FTL_K_mul, at, ftl_kern_dim(c->kern, c->k));
+	*stride = ftl_k_i64(b, panel);
+}
+
+static void b_input(ftl_contract *c, ftl_kv batch, ftl_kv n, ftl_kv *index, ftl_kv *stride)
+{
+	ftl_kb *b = &c->kern->b;
+	ftl_kv size = ftl_k2(b, FTL_K_mul, ftl_kern_dim(c->kern, c->k), ftl_kern_dim(c->kern, c->n));
+
+	*index = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, batch, size), n);
+	*stride = ftl_kern_dim(c->kern, c->n);
+}
+
+static void gemm_begin(ftl_contract *c)
+{
+	static const int first[3] = {0, 1, 2};
+
+	/* else indices are split into every dim, which is right but slow */
+	(void)ftl_kern_collapse(c->kern, c->out, first, 3);
+}
+
+static ftl_kv channel(struct conv *v, ftl_kern *k, ftl_kv batch, ftl_kv m)
+{
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_kv g = ftl_k2(b, FTL_K_rem, batch, ftl_k_i64(b, v->group));
+
+	return ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, v->og)), m);
+}
+
+static void out_index(ftl_contract *c, ftl_kv batch, ftl_kv m, ftl_kv n, ftl_kv *idx)
+{
+	struct conv *v = (struct conv *)c;
+	ftl_kb *b = &c->kern->b;
+
+	idx[0] = ftl_k2(b, FTL_K_div, batch, ftl_k_i64(b, v->group));
+	idx[1] = channel(v, c->kern, batch, m);
+	if (c->kern->collapse)
+		idx[2] = n;
+	else
+		ftl_delinear(c->kern, v->ot->dims + 2, v->nd, n, idx + 2);
+}
+
+static ftl_kv add_bias(ftl_contract *c, ftl_kv batch, ftl_kv m, ftl_kv x)
+{
+	struct conv *v = (struct conv *)c;
+	ftl_kb *b = &c->kern->b;
+	ftl_kv bias = ftl_k_cast(b, ftl_read_flat(c->kern, v->bias, channel(v, c->kern, batch, m), 1), c->t);
+
+	return ftl_k2(b, FTL_K_add, x, bias);
+}
+
+/* Panels of the patch matrix: piece = one panel of one (image, group). */
+static ftl_kv pack_patches(struct conv *v)
+{
+	ftl_contract *c = &v->c;
+	ftl_lo *lo = c->lo;
+	ftl_symtab *st = lo->g->st;
+	int64_t panel = ftl_contract_panel(c);
+	ftl_dim panels = ftl_dim_ceildiv(st, c->n, ftl_dim_const(st, panel)), pieces = ftl_dim_mul(st, panels, c->batch);
+	ftl_dim taps = dim_product(st, v->wt->dims + 2, v->nd);
+	ftl_kern *k = ftl_kern_begin(lo, c->node, "patches");
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_kv dst = ftl_lo_temp(lo, ftl_dim_mul(st, ftl_dim_mul(st, pieces, c->k),
+						 ftl_dim_const(st, panel * (int64_t)ftl_dtype_bytes(c->t))));
+	ftl_kv ptr = ftl_kern_arg(k, dst), src = ftl_kern_arg(k, v->src), g = ftl_kern_grid(k);
+	ftl_kv batch = ftl_k2(b, FTL_K_div, g, ftl_kern_dim(k, panels));
+	ftl_kv n0 = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_rem, g, ftl_kern_dim(k, panels)), ftl_k_i64(b, panel));
+	/* groups of one image follow each other, so (image, group) counts channels by cg */
+	ftl_kv chan = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, batch, ftl_kern_dim(k, v->cg)), ftl_kern_dim(k, channel_size(v)));
+	ftl_kv to = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, c->k)), ftl_k_i64(b, panel));
+	ftl_kv nn = ftl_kern_dim(k, c->n), last = ftl_k2(b, FTL_K_sub, nn, ftl_k_i64(b, 1));
+
+	for (int j = 0; j < c->nv; j++) {
+		ftl_kv first = ftl_k2(b, FTL_K_add, n0, ftl_k_i64(b, (int64_t)j * c->width));
+		ftl_kv pos = ftl_k2(b, FTL_K_min, ftl_k_ramp(b, first, ftl_k_i64(b, 1), c->width), ftl_k_splat(b, last, c->width));
+		ftl_kv start = patch_start(v, k, pos); /* columns past the end repeat the last one; nobody stores them */
+		ftl_kv s0 = ftl_k_extract(b, start, 0), s1 = ftl_k_extract(b, start, c->width - 1);
+		ftl_kv row = ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_sub, s1, s0), ftl_k_i64(b, c->width - 1));
+		ftl_kscope ic, tap, s;
+		ftl_kv off, at, x;
+
+		ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
+		tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, taps), 1);
+		off = ftl_k2(b, FTL_K_add, tap_offset(v, k, tap.index),
+			     ftl_k2(b, FTL_K_add, chan, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, channel_size(v)))));
+		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, taps)), tap.index);
+		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, at, ftl_k_i64(b, panel)), to);
+		at = ftl_k2(b, FTL_K_add, at, ftl_k_i64(b, (int64_t)j * c->width));
+		s = ftl_k_if(b, row);
+		x = ftl_k_cast(b, ftl_k_load(b, v->src_mem, src, ftl_k2(b, FTL_K_add, off, s0), c->width), c->t);
+		ftl_k_store(b, ptr, at, x);
+		ftl_k_else(b, &s);
+		x = ftl_k_cast(b, ftl_k_load(b, v->src_mem, src, ftl_k2(b, FTL_K_add, start, off), 1), c->t);
+		ftl_k_store(b, ptr, at, x);
+		ftl_k_end(b, &s);
+		ftl_k_end(b, &tap);
+		ftl_k_end(b, &ic);
+	}
+	ftl_kern_launch(k, ftl_lo_dim(lo, pieces), 8192);
+	return dst;
+}
+
+static ftl_status emit_gemm(struct conv *v)
+{
+	ftl_contract *c = &v->c;
+	bool plain = true;
+	int64_t one;
+
+	for (int d = 0; d < v->nd; d++)
+		plain &= v->stride[d] == 1 && v->in[d] == v->ot->dims[d + 2] &&
+			 ftl_dim_is_const(c->lo->g->st, v->wt->dims[d + 2], &one) && one == 1;
+	c->packed = !plain;
+	c->b_ptr = plain ? v->src : pack_patches(v);
+	c->b_mem = plain ? v->src_mem : c->t;
+	c->b_base = plain ? b_input : b_panels;
+	c->a_row = a_row;
+	c->a_elem = a_elem;
+	c->index = out_index;
+	c->post = v->bias ? add_bias : NULL;
+	c->begin = gemm_begin;
+	return ftl_contract_emit(c);
+}
+
+/* ---- direct ---- */
+
+static ftl_status emit_direct(struct conv *v)
+{
+	ftl_lo *lo = v->c.lo;
+	ftl_symtab *st = lo->g->st;
+	ftl_kern *k = ftl_kern_begin(lo, v->c.node, "conv");
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_dim taps = dim_product(st, v->wt->dims + 2, v->nd), rows;
+	ftl_kv idx[FTL_MAX_RANK], g, chan, w0, src = ftl_kern_arg(k, v->src), last_stride;
+	int r = v->nd + 2;
+	int64_t one = v->stride[v->nd - 1];
+
+	v->c.kern = k;
+	rows = dim_product(st, v->ot->dims, r - 1);
+	ftl_delinear(k, v->ot->dims, r - 1, ftl_kern_grid(k), idx);
+	g = ftl_k2(b, FTL_K_div, idx[1], ftl_kern_dim(k, v->og));
+	chan = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, idx[0], ftl_kern_dim(k, v->xt->dims[1])), ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, v->cg)));
+	w0 = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, idx[1], ftl_kern_dim(k, v->cg)), ftl_kern_dim(k, taps));
+	last_stride = ftl_k_i64(b, one);
+	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, v->ot->dims[r - 1]), ftl_kern_width(k, v->c.t)); ftl_vloop_next(&l);) {
+		ftl_kv start = ftl_k_i64(b, 0), acc, at, wi, x, y, off;
+		ftl_kscope ic, tap;
+
+		for (int d = 0; d + 1 < v->nd; d++)
+			start = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_add, start, ftl_k2(b, FTL_K_mul, idx[d + 2], ftl_k_i64(b, v->stride[d]))),
+				       ftl_kern_dim(k, v->in[d + 1]));
+		acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(v->c.t, l.lanes), 0));
+		ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
+		tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, taps), 1);
+		off = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_add, chan, ic.index), ftl_kern_dim(k, channel_size(v)));
+		off = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_add, off, start), tap_offset(v, k, tap.index));
+		at = ftl_k2(b, FTL_K_add, off, ftl_k2(b, FTL_K_mul, l.i, last_stride));
+		wi = ftl_k2(b, FTL_K_add, w0, ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, taps)), tap.index));
+		x = ftl_k_cast(b, ftl_k_load(b, v->src_mem, src, at, 1), v->c.t);
+		y = ftl_k_splat(b, ftl_k_cast(b, ftl_read_flat(k, v->w, wi, 1), v->c.t), l.lanes);
+		ftl_k_set(b, acc, ftl_k_fma(b, x, y, ftl_k_get(b, acc)));
+		ftl_k_end(b, &tap);
+		ftl_k_end(b, &ic);
+		idx[r - 1] = l.i;
+		y = ftl_k_get(b, acc);
+		if (v->bias)
+			y = ftl_k2(b, FTL_K_add, y, ftl_k_cast(b, ftl_read_flat(k, v->bias, idx[1], 1), v->c.t));
+		ftl_write(k, v->c.out, idx, y);
+	}
+	ftl_kern_launch(k, ftl_lo_dim(lo, rows), 1024);
+	return FTL_OK;
+}
+
+static void describe(struct conv *v, ftl_lo *lo, ftl_node_id id)
+{
+	const ftl_node *n = ftl_node_get(lo->g, id);
+
+	v->n = n;
+	v->x = n->in[0];
+	v->w = n->in[1];
+	v->bias = n->nin > 2 ? n->in[2] : 0;
+	v->xt = ftl_type_of(lo->g, v->x);
+	v->wt = ftl_type_of(lo->g, v->w);
+	v->ot = ftl_type_of(lo->g, n->out[0]);
+	v->nd = v->xt->rank - 2;
+	v->c.lo = lo;
+	v->c.node = id;
+	v->c.out = n->out[0];
+	v->c.t = ftl_dtype_compute(v->ot->dtype);
+	v->c.alpha = 1.0;
+}
+
+ftl_status ftl_nest_conv(ftl_lo *lo, ftl_node_id id)
+{
+	struct conv *v = FTL_NEW(lo->arena, struct conv);
+	const struct ftl_attrs_conv *at = FTL_ATTRS(ftl_node_get(lo->g, id), conv);
+	ftl_symtab *st = lo->g->st;
+	ftl_contract *c = &v->c;
+	int64_t og;
+
+	describe(v, lo, id);
+	v->group = at->group;
+	for (int d = 0; d < v->nd; d++) {
+		v->stride[d] = at_or(at->strides, d, 1);
+		v->dilation[d] = at_or(at->dilations, d, 1);
+		v->pad[d] = at->pads.n ? at->pads.v[d] : ftl_dim_const(st, 0);
+		v->pad[d + v->nd] = at->pads.n ? at->pads.v[d + v->nd] : ftl_dim_const(st, 0);
+		v->in[d] = ftl_dim_add(st, v->xt->dims[d + 2], ftl_dim_add(st, v->pad[d], v->pad[d + v->nd]));
+	}
+	v->cg = v->wt->dims[1];
+	v->og = ftl_dim_div(st, v->ot->dims[1], ftl_dim_const(st, v->group));
+	if (ftl_dim_known_eq(st, v->xt->dims[1], ftl_dim_mul(st, v->cg, ftl_dim_const(st, v->group))) != 1)
+		ftl_k_check(&lo->main,
+			    ftl_k2(&lo->main, FTL_K_eq, ftl_lo_dim(lo, v->xt->dims[1]),
+				   ftl_lo_dim(lo, ftl_dim_mul(st, v->cg, ftl_dim_const(st, v->group)))),
+			    ftl_lo_msg(lo, v->n, "the input's channels do not fit the weights"));
+	c->m = v->og;
+	c->n = dim_product(st, v->ot->dims + 2, v->nd);
+	c->k = dim_product(st, v->wt->dims + 1, v->nd + 1);
+	c->batch = ftl_dim_mul(st, v->xt->dims[0], ftl_dim_const(st, v->group));
+	ftl_contract_shape(c);
+	pad_input(v);
+	if (c->width > 1 && (!ftl_dim_is_const(st, v->og, &og) || og >= GEMM_ROWS))
+		return emit_gemm(v);
+	return emit_direct(v);
+}
+
+/* out[o] = sum over ic, tap with (o + pad - tap * dilation) divisible by stride of x[that / stride] * w[ic, oc, tap] */
+ftl_status ftl_nest_conv_transpose(ftl_lo *lo, ftl_node_id id)
+{
+	struct conv *v = FTL_NEW(lo->arena, struct conv);
+	const struct ftl_attrs_conv_transpose *at = FTL_ATTRS(ftl_node_get(lo->g, id), conv_transpose);
+	ftl_symtab *st = lo->g->st;
+	ftl_kern *k = ftl_kern_begin(lo, id, "conv_transpose");
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_kv idx[FTL_MAX_RANK], t[MAX_SPATIAL], xi[FTL_MAX_RANK], wi[FTL_MAX_RANK], g, m, acc, ok, x, y;
+	ftl_dim taps;
+	ftl_kscope row, ic, tap, s;
+	int r;
+
+	describe(v, lo, id);
+	r = v->nd + 2;
+	taps = dim_product(st, v->wt->dims + 2, v->nd);
+	v->cg = ftl_dim_div(st, v->xt->dims[1], ftl_dim_const(st, at->group));
+	v->og = v->wt->dims[1];
+	ftl_delinear(k, v->ot->dims, r - 1, ftl_kern_grid(k), idx);
+	g = ftl_k2(b, FTL_K_div, idx[1], ftl_kern_dim(k, v->og));
+	m = ftl_k2(b, FTL_K_rem, idx[1], ftl_kern_dim(k, v->og));
+	row = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->ot->dims[r - 1]), 1);
+	idx[r - 1] = row.index;
+	acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(v->c.t, 1), 0));
+	tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, taps), 1);
+	ftl_delinear(k, v->wt->dims + 2, v->nd, tap.index, t);
+	ok = ftl_k_int(b, FTL_KT_BOOL, 1);
+	for (int d = 0; d < v->nd; d++) {
+		ftl_kv stride = ftl_k_i64(b, at_or(at->strides, d, 1));
+		ftl_kv pad = at->pads.n ? ftl_kern_dim(k, at->pads.v[d]) : ftl_k_i64(b, 0);
+		ftl_kv o = ftl_k2(b, FTL_K_add, idx[d + 2], pad), q;
+
+		o = ftl_k2(b, FTL_K_sub, o, ftl_k2(b, FTL_K_mul, t[d], ftl_k_i64(b, at_or(at->dilations, d, 1))));
+		q = ftl_k2(b, FTL_K_div, o, stride);
+		ok = ftl_k2(b, FTL_K_and, ok, ftl_k2(b, FTL_K_le, ftl_k_i64(b, 0), o));
+		ok = ftl_k2(b, FTL_K_and, ok, ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_mul, q, stride), o));
+		ok = ftl_k2(b, FTL_K_and, ok, ftl_k2(b, FTL_K_lt, q, ftl_kern_dim(k, v->xt->dims[d + 2])));
+		xi[d + 2] = q;
+		wi[d + 2] = t[d];
+	}
+	s = ftl_k_if(b, ok);
+	ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
+	xi[0] = idx[0];
+	xi[1] = wi[0] = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, v->cg)), ic.index);
+	wi[1] = m;
+	x = ftl_k_cast(b, ftl_read(k, v->x, xi), v->c.t);
+	y = ftl_k_cast(b, ftl_read(k, v->w, wi), v->c.t);
+	ftl_k_set(b, acc, ftl_k_fma(b, x, y, ftl_k_get(b, acc)));
+	ftl_k_end(b, &ic);
+	ftl_k_end(b, &s);
+	ftl_k_end(b, &tap);
+	y = ftl_k_get(b, acc);
+	if (v->bias)
+		y = ftl_k2(b, FTL_K_add, y, ftl_k_cast(b, ftl_read_flat(k, v->bias, idx[1], 1), v->c.t));
+	ftl_write(k, v->c.out, idx, y);
+	ftl_k_end(b, &row);
+	ftl_kern_launch(k, ftl_lo_dim(lo, dim_product(st, v->ot->dims, r - 1)), 4096);
+	return FTL_OK;
+}
