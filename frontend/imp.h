@@ -32,7 +32,8 @@ typedef struct imp_item {
 	bool stacked;
 } imp_item;
 typedef struct imp_seq {
-	const struct imp_seq *base; /* a loop's sequence this one appends to, or NULL */
+	bool open;                  /* what a loop body sees: the items before this round are not known */
+	const struct imp_seq *base; /* the open one this one appends to, or NULL */
 	ftl_dtype dtype;            /* of an empty one */
 	FTL_VEC(imp_item) items;
 } imp_seq;

@@ -177,7 +177,7 @@ static void permute(imp *m, term *t, const int *order)
 /* Order t's axes by list (labels it may lack are made, with size 1). */
 static void align(imp *m, term *t, const int *list, int n)
 {
-	int order[FTL_MAX_RANK], k = 0;
+	int order[FTL_MAX_RANK] = {0}, k = 0;
 
 	for (int i = 0; i < n; i++)
 		if (find(t, list[i]) >= 0)

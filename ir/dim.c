@@ -1,12 +1,10 @@
-/* Symbolic dimensions: the table that gives equal expressions one id, symbols, and queries.
+/* Symbolic dimensions: the table that gives equal expressions one id, and symbols.
  *
  * An expression is made once and never changes, except that a symbol's bounds may be narrowed; bounds
  * derived from it follow. Memory is the arena's; the table grows with distinct expressions. */
 #include "dim_impl.h"
 
 #include <assert.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 ftl_symtab *ftl_symtab_new(ftl_arena *arena)
 {
@@ -184,6 +182,25 @@ static bool measure(const ftl_symtab *st, const ftl_dim_node *n, uint32_t *out_w
 	return weight <= DIM_MAX_WEIGHT && depth <= DIM_MAX_DEPTH;
 }
 
+static const ftl_dim_term *copy_terms(ftl_symtab *st, const ftl_dim_node *n)
+{
+	ftl_dim_term *t = FTL_NEW_N(st->arena, ftl_dim_term, n->n);
+	ftl_dim *atom;
+	size_t atoms = 0;
+
+	for (uint32_t k = 0; k < n->n; k++)
+		atoms += n->term[k].n;
+	atom = FTL_NEW_N(st->arena, ftl_dim, atoms);
+	for (uint32_t k = 0; k < n->n; k++) {
+		t[k] = n->term[k];
+		if (t[k].n)
+			memcpy(atom, t[k].atom, t[k].n * sizeof(ftl_dim));
+		t[k].atom = atom;
+		atom += t[k].n;
+	}
+	return t;
+}
+
 /* The id of n, made if it is new. Terms and names of n may be the caller's: they are copied. */
 static ftl_dim intern(ftl_symtab *st, const ftl_dim_node *n)
 {
@@ -211,13 +228,7 @@ static ftl_dim intern(ftl_symtab *st, const ftl_dim_node *n)
 		e.pub.hi = b.hi;
 	}
 	if (n->kind == FTL_DIM_SUM) {
-		ftl_dim_term *t = FTL_NEW_N(st->arena, ftl_dim_term, n->n);
-
-		for (uint32_t k = 0; k < n->n; k++) {
-			t[k] = n->term[k];
-			t[k].atom = ftl_arena_dup(st->arena, t[k].atom, t[k].n * sizeof(ftl_dim));
-		}
-		e.pub.term = t;
+		e.pub.term = copy_terms(st, n);
 	}
 	if (st->all.n >= st->nslot / 2) {
 		table_grow(st);
@@ -351,126 +362,4 @@ void ftl_dim_set_upper(ftl_symtab *st, ftl_dim sym, ftl_dim upper)
 ftl_dim ftl_dim_upper(const ftl_symtab *st, ftl_dim sym)
 {
 	return sym == FTL_DIM_NONE ? FTL_DIM_NONE : dim_at(st, sym)->upper;
-}
-
-/* ---- queries ---- */
-
-bool ftl_dim_is_const(const ftl_symtab *st, ftl_dim d, int64_t *out_v)
-{
-	const ftl_dim_node *n;
-
-	if (d == FTL_DIM_NONE)
-		return false;
-	n = ftl_dim_get(st, d);
-	if (n->kind != FTL_DIM_CONST && (n->lo != n->hi || n->lo == INT64_MIN || n->hi == INT64_MAX))
-		return false;
-	if (out_v)
-		*out_v = n->lo;
-	return true;
-}
-
-int64_t ftl_dim_lo(const ftl_symtab *st, ftl_dim d)
-{
-	return d == FTL_DIM_NONE ? INT64_MIN : ftl_dim_get(st, d)->lo;
-}
-
-int64_t ftl_dim_hi(const ftl_symtab *st, ftl_dim d)
-{
-	return d == FTL_DIM_NONE ? INT64_MAX : ftl_dim_get(st, d)->hi;
-}
-
-/* 128 bits inside a sum, so that terms that cancel may pass the range of the result for a moment. */
-static bool eval(const ftl_symtab *st, ftl_dim d, bool (*env)(void *, ftl_dim, int64_t *), void *user, int64_t *out)
-{
-	const ftl_dim_node *n = ftl_dim_get(st, d);
-	int64_t a, b;
-
-	switch (n->kind) {
-	case FTL_DIM_CONST: *out = n->value; return true;
-	case FTL_DIM_SYM: return env(user, d, out);
-	case FTL_DIM_SUM: {
-		__int128 sum = 0;
-
-		for (uint32_t i = 0; i < n->n; i++) {
-			__int128 prod = n->term[i].coef;
-
-			for (uint32_t j = 0; j < n->term[i].n; j++) {
-				if (!eval(st, n->term[i].atom[j], env, user, &a) ||
-				    __builtin_mul_overflow(prod, (__int128)a, &prod))
-					return false;
-			}
-			if (__builtin_add_overflow(sum, prod, &sum))
-				return false;
-		}
-		*out = (int64_t)sum;
-		return sum >= INT64_MIN && sum <= INT64_MAX;
-	}
-	default: break;
-	}
-	if (!eval(st, n->a, env, user, &a) || !eval(st, n->b, env, user, &b))
-		return false;
-	switch (n->kind) {
-	case FTL_DIM_MIN: *out = a < b ? a : b; return true;
-	case FTL_DIM_MAX: *out = a > b ? a : b; return true;
-	case FTL_DIM_DIV:
-		if (b == 0 || (a == INT64_MIN && b == -1))
-			return false;
-		*out = dim_floor_div(a, b);
-		return true;
-	default:
-		if (b == 0)
-			return false;
-		*out = b == -1 ? 0 : a - b * dim_floor_div(a, b);
-		return true;
-	}
-}
-
-bool ftl_dim_eval(const ftl_symtab *st, ftl_dim d, bool (*env)(void *user, ftl_dim sym, int64_t *v), void *user,
-		  int64_t *out)
-{
-	return d != FTL_DIM_NONE && eval(st, d, env, user, out);
-}
-
-struct found {
-	uint32_t n;
-	ftl_dim v[DIM_MAX_WEIGHT]; /* an expression has no more symbols than nodes */
-};
-
-static void collect(const ftl_symtab *st, ftl_dim d, struct found *f)
-{
-	const ftl_dim_node *n = ftl_dim_get(st, d);
-
-	if (n->kind == FTL_DIM_CONST)
-		return;
-	if (n->kind == FTL_DIM_SYM) {
-		f->v[f->n++] = d;
-	} else if (n->kind == FTL_DIM_SUM) {
-		for (uint32_t i = 0; i < n->n; i++) {
-			for (uint32_t j = 0; j < n->term[i].n; j++)
-				collect(st, n->term[i].atom[j], f);
-		}
-	} else {
-		collect(st, n->a, f);
-		collect(st, n->b, f);
-	}
-}
-
-static int by_id(const void *a, const void *b)
-{
-	return cmp_u32(*(const ftl_dim *)a, *(const ftl_dim *)b);
-}
-
-void ftl_dim_symbols(const ftl_symtab *st, ftl_dim d, void (*fn)(void *user, ftl_dim sym), void *user)
-{
-	struct found f;
-
-	if (d == FTL_DIM_NONE)
-		return;
-	f.n = 0;
-	collect(st, d, &f);
-	qsort(f.v, f.n, sizeof f.v[0], by_id);
-	for (uint32_t i = 0; i < f.n; i++) {
-		if (i == 0 || f.v[i] != f.v[i - 1])
-			fn(user, f.v[i]);
-	}
 }

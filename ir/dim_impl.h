@@ -1,7 +1,7 @@
 /* Private to ir/dim*.c: the table behind ids, and polynomials while they are worked on.
  *
  * Everything a model can make grow is bounded here: terms of a sum, atoms of a product, the size of an
- * expression written out as a tree, and its nesting. Past a bound the answer is FTL_DIM_NONE. */
+ * expression written out as a tree, its nesting, and the work on all of them. Past a bound the answer is FTL_DIM_NONE. */
 #ifndef IR_DIM_IMPL_H
 #define IR_DIM_IMPL_H
 
@@ -11,6 +11,8 @@
 #define DIM_MAX_DEGREE 16
 #define DIM_MAX_WEIGHT 4096
 #define DIM_MAX_DEPTH 64
+/* Terms merged in the life of a table: a second or two. Models that mean well stay far below. */
+#define DIM_MAX_WORK ((uint64_t)1 << 25)
 
 typedef struct dim_entry {
 	ftl_dim_node pub;
@@ -27,6 +29,7 @@ struct ftl_symtab {
 	uint32_t *slot;         /* hash table of ids, a power of two, at most half full */
 	uint32_t nslot;
 	uint64_t seed;
+	uint64_t work;  /* see DIM_MAX_WORK */
 	ftl_map *names; /* symbol name -> id */
 	ftl_map *fresh; /* hint -> last number tried */
 };
@@ -76,7 +79,7 @@ ftl_dim dim_sym_any(ftl_symtab *st, const char *name, bool any_int); /* NONE if 
 void dim_load(const ftl_symtab *st, ftl_dim d, poly *out);
 bool dim_mono_mul(const ftl_symtab *st, const mono *a, const mono *b, mono *out);
 /* out = a + m * b; false past a bound. out is neither a nor b. */
-bool dim_poly_fma(const ftl_symtab *st, const poly *a, const mono *m, const poly *b, poly *out);
+bool dim_poly_fma(ftl_symtab *st, const poly *a, const mono *m, const poly *b, poly *out);
 /* a = q * c + r by division with remainder, floored where both coefficients are constants. c is not 0. */
 bool dim_divmod(ftl_symtab *st, ftl_dim a, ftl_dim c, ftl_dim *q, ftl_dim *r);
 /* Factors common to r and c: r = g * r2 + rest, c = g * c2, 0 <= rest < g where rest is not 0. False: none. */

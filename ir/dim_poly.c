@@ -57,11 +57,14 @@ static bool mono_div(const mono *b, const mono *a, mono *q)
 	return i == a->n;
 }
 
-bool dim_poly_fma(const ftl_symtab *st, const poly *a, const mono *m, const poly *b, poly *out)
+bool dim_poly_fma(ftl_symtab *st, const poly *a, const mono *m, const poly *b, poly *out)
 {
 	uint32_t i = 0;
 
 	out->n = 0;
+	st->work += a->n + b->n;
+	if (st->work > DIM_MAX_WORK)
+		return false;
 	for (uint32_t j = 0; j <= b->n; j++) {
 		mono t;
 		int c = -1;

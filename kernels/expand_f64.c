@@ -86,9 +86,13 @@ static ftl_kv unless_big(ftl_kb *b, ftl_kop op, ftl_kv x, ftl_kv r, double limit
 {
 	int lanes = ftl_ktype_of(b->f, x).lanes;
 	ftl_kv var = ftl_k_var(b, r);
-	ftl_kv most = ftl_k_reduce(b, FTL_K_max, k1(b, FTL_K_abs, x)); /* NaN lanes do not count */
-	ftl_kscope s = ftl_k_if(b, k2(b, FTL_K_lt, ftl_expand_f32(b, limit), most));
+	ftl_kv big = k2(b, FTL_K_lt, ftl_expand_f32(b, limit), k1(b, FTL_K_abs, x));
+	ftl_kscope s;
 
+	/* counted as integers: a maximum of floats would have to deal with NaN */
+	if (lanes > 1)
+		big = ftl_k_cast(b, ftl_k_reduce(b, FTL_K_max, ftl_k_cast(b, big, FTL_I32)), FTL_BOOL);
+	s = ftl_k_if(b, big);
 	for (int l = 0; l < lanes; l++)
 		r = ftl_k_insert(b, r, narrow(b, k1(b, op, wide(b, ftl_k_extract(b, x, l)))), l);
 	ftl_k_set(b, var, r);

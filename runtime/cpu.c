@@ -1,7 +1,12 @@
 /* CPU and memory of this machine, through cpuinfo where it knows and the kernel's files where it does not. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
 #include "runtime/cpu.h"
 
+#if FTL_HAVE_CPUINFO
 #include <cpuinfo.h>
+#endif
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,20 +54,31 @@ static int allowed_cpus(void)
 	return limit > 0 && limit < n ? limit : n;
 }
 
-static const char *level(void)
+/* The one level that needs no asking. */
+static const char *base_level(void)
 {
 #if defined(__x86_64__)
-	if (cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512bw() && cpuinfo_has_x86_avx512dq() && cpuinfo_has_x86_avx512vl() &&
-	    cpuinfo_has_x86_fma3())
-		return "avx512";
-	if (cpuinfo_has_x86_avx2() && cpuinfo_has_x86_fma3() && cpuinfo_has_x86_f16c())
-		return "avx2";
 	return "sse2";
 #elif defined(__aarch64__)
 	return "neon";
 #else
 	return "scalar";
 #endif
+}
+
+#if FTL_HAVE_CPUINFO
+static const char *level(void)
+{
+#if defined(__x86_64__)
+	bool v3 = cpuinfo_has_x86_avx2() && cpuinfo_has_x86_fma3() && cpuinfo_has_x86_f16c();
+
+	if (v3 && cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512bw() && cpuinfo_has_x86_avx512dq() &&
+	    cpuinfo_has_x86_avx512vl())
+		return "avx512";
+	if (v3)
+		return "avx2";
+#endif
+	return base_level();
 }
 
 static bool has_vnni(void)
@@ -76,28 +92,14 @@ static bool has_vnni(void)
 #endif
 }
 
-/* cpuinfo starts once per process and keeps its own tables; without it (no /proc, unknown machine) there are sane guesses. */
-void ftl_cpu_detect(ftl_cpu *out)
+static void ask_cpuinfo(ftl_cpu *out)
 {
+	const struct cpuinfo_package *pkg = cpuinfo_get_packages_count() ? cpuinfo_get_package(0) : NULL;
 	const struct cpuinfo_cache *c;
-	const struct cpuinfo_package *pkg;
 
-	memset(out, 0, sizeof *out);
-	out->threads = allowed_cpus();
-	out->cores = out->threads;
-	out->l1_bytes = 32 << 10;
-	out->l2_bytes = 512 << 10;
-	out->level = "scalar";
-	if (!cpuinfo_initialize()) {
-#if defined(__x86_64__)
-		out->level = "sse2";
-#endif
-		return;
-	}
 	out->level = level();
 	out->vnni = has_vnni();
 	out->cores = (int)cpuinfo_get_cores_count();
-	pkg = cpuinfo_get_packages_count() ? cpuinfo_get_package(0) : NULL;
 	if (pkg)
 		snprintf(out->name, sizeof out->name, "%.*s", (int)sizeof out->name - 1, pkg->name);
 	c = cpuinfo_get_l1d_caches_count() ? cpuinfo_get_l1d_cache(0) : NULL;
@@ -111,13 +113,42 @@ void ftl_cpu_detect(ftl_cpu *out)
 		out->l3_bytes = c->size;
 }
 
+static int physical_cores(void)
+{
+	return cpuinfo_initialize() ? (int)cpuinfo_get_cores_count() : 0;
+}
+#else
+static int physical_cores(void)
+{
+	return 0;
+}
+#endif
+
+/* cpuinfo starts once per process and keeps its own tables; without it (not built in, no /proc) there are sane guesses. */
+void ftl_cpu_detect(ftl_cpu *out)
+{
+	memset(out, 0, sizeof *out);
+	out->threads = allowed_cpus();
+	out->cores = out->threads;
+	out->l1_bytes = 32 << 10;
+	out->l2_bytes = 512 << 10;
+	out->level = base_level();
+#if FTL_HAVE_CPUINFO
+	if (cpuinfo_initialize())
+		ask_cpuinfo(out);
+#elif defined(__x86_64__)
+	if (__builtin_cpu_supports("x86-64-v4"))
+		out->level = "avx512";
+	else if (__builtin_cpu_supports("x86-64-v3"))
+		out->level = "avx2";
+	out->vnni = __builtin_cpu_supports("avx512vnni") != 0;
+#endif
+}
+
 int ftl_cpu_threads(void)
 {
-	int n = allowed_cpus(), cores;
+	int n = allowed_cpus(), cores = physical_cores();
 
-	if (!cpuinfo_initialize())
-		return n;
-	cores = (int)cpuinfo_get_cores_count();
 	return cores > 0 && cores < n ? cores : n;
 }
 

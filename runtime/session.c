@@ -200,7 +200,8 @@ static ftl_status ensure_workspace(ftl_session *s, const ftl_run *run, ftl_diag 
 
 	if (need < 0)
 		return fail_run(s, -need, d);
-	if ((uint64_t)need <= s->workspace_cap)
+	/* an earlier, bigger run's workspace serves, unless what is too much of it would be missed elsewhere */
+	if ((uint64_t)need <= s->workspace_cap && s->workspace_cap - (size_t)need <= s->limit / 8)
 		return FTL_OK;
 	free(s->workspace);
 	s->workspace = NULL;

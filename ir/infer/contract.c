@@ -4,7 +4,6 @@
  * counts as what its values stand for. */
 #include "hooks.h"
 
-
 static bool is_8bit(ftl_dtype t)
 {
 	return t == FTL_I8 || t == FTL_U8;
@@ -18,7 +17,8 @@ static ftl_status product_type(ftl_infer *f, ftl_dtype *out)
 	FTL_TRY(ftl_hook_want_number(f, 0));
 	FTL_TRY(ftl_hook_want_number(f, 1));
 	if (a != b && !(is_8bit(a) && is_8bit(b)))
-		return ftl_infer_fail(f, "cannot multiply element types %s and %s", ftl_dtype_name(a), ftl_dtype_name(b));
+		return ftl_infer_fail(f, "cannot multiply element types %s and %s", ftl_dtype_name(a),
+				      ftl_dtype_name(b));
 	*out = is_8bit(a) ? FTL_I32 : a;
 	return FTL_OK;
 }
@@ -44,8 +44,8 @@ ftl_status ftl_infer_op_matmul(ftl_infer *f)
 	ka = a->rank == 1 ? a->dims[0] : a->dims[a->rank - (at->trans_a ? 2 : 1)];
 	kb = b->rank == 1 ? b->dims[0] : b->dims[b->rank - (at->trans_b ? 1 : 2)];
 	if (ftl_dim_known_eq(st, ka, kb) == 0)
-		return ftl_infer_fail(f, "inner sizes %s and %s differ: shapes %s and %s", ftl_hook_dim(f, ka), ftl_hook_dim(f, kb),
-				      ftl_hook_in_shape(f, 0), ftl_hook_in_shape(f, 1));
+		return ftl_infer_fail(f, "inner sizes %s and %s differ: shapes %s and %s", ftl_hook_dim(f, ka),
+				      ftl_hook_dim(f, kb), ftl_hook_in_shape(f, 0), ftl_hook_in_shape(f, 1));
 	batch[0] = (ftl_dims){a->rank > 2 ? (uint32_t)a->rank - 2 : 0, a->dims};
 	batch[1] = (ftl_dims){b->rank > 2 ? (uint32_t)b->rank - 2 : 0, b->dims};
 	if (!ftl_shapes_broadcast(st, batch, 2, &rank, dims, NULL))
@@ -72,13 +72,14 @@ static ftl_status check_window(ftl_infer *f, const window *w)
 
 	if ((w->strides.n && w->strides.n != ns) || (w->dilations.n && w->dilations.n != ns) ||
 	    (w->pads.n && w->pads.n != 2 * ns))
-		return ftl_infer_fail(f, "%u strides, %u dilations, %u pads for %u spatial axes", w->strides.n, w->dilations.n,
-				      w->pads.n, ns);
+		return ftl_infer_fail(f, "%u strides, %u dilations, %u pads for %u spatial axes", w->strides.n,
+				      w->dilations.n, w->pads.n, ns);
 	for (uint32_t i = 0; i < ns; i++) {
 		int64_t s = ftl_hook_int_or(w->strides, i, 1), d = ftl_hook_int_or(w->dilations, i, 1);
 
 		if (s < 1 || d < 1)
-			return ftl_infer_fail(f, "stride %lld, dilation %lld of spatial axis %u", (long long)s, (long long)d, i);
+			return ftl_infer_fail(f, "stride %lld, dilation %lld of spatial axis %u", (long long)s,
+					      (long long)d, i);
 	}
 	for (uint32_t i = 0; i < w->pads.n; i++)
 		if (w->pads.v[i] == FTL_DIM_NONE)
@@ -104,8 +105,8 @@ static ftl_status check_count(ftl_infer *f, int i, ftl_dim count, ftl_dim in, ft
 	if (count == FTL_DIM_NONE)
 		return ftl_infer_fail(f, "the size of spatial axis %d overflows", i);
 	if (ftl_dim_hi(f->g->st, count) < 1 && ftl_dim_lo(f->g->st, in) > 0)
-		return ftl_infer_fail(f, "a kernel of %s does not fit spatial axis %d of %s elements", ftl_hook_dim(f, k), i,
-				      ftl_hook_dim(f, in));
+		return ftl_infer_fail(f, "a kernel of %s does not fit spatial axis %d of %s elements",
+				      ftl_hook_dim(f, k), i, ftl_hook_dim(f, in));
 	return FTL_OK;
 }
 
@@ -128,12 +129,13 @@ static ftl_status check_conv(ftl_infer *f, int64_t group, ftl_dtype *out_t)
 		if (ftl_dim_hi(f->g->st, w->dims[i]) < 1)
 			return ftl_infer_fail(f, "w of shape %s has an empty kernel", ftl_hook_in_shape(f, 1));
 	if (ftl_dim_is_const(f->g->st, w->dims[0], &c) && c % group)
-		return ftl_infer_fail(f, "%lld channels do not divide into %lld groups", (long long)c, (long long)group);
+		return ftl_infer_fail(f, "%lld channels do not divide into %lld groups", (long long)c,
+				      (long long)group);
 	if (ftl_infer_has(f, 2)) {
 		FTL_TRY(ftl_hook_want_rank(f, 2, 1));
 		if (ftl_hook_real_dtype(f, ftl_infer_in(f, 2)) != *out_t)
-			return ftl_infer_fail(f, "bias has element type %s, the result %s", ftl_dtype_name(ftl_infer_in(f, 2)->dtype),
-					      ftl_dtype_name(*out_t));
+			return ftl_infer_fail(f, "bias has element type %s, the result %s",
+					      ftl_dtype_name(ftl_infer_in(f, 2)->dtype), ftl_dtype_name(*out_t));
 	}
 	return FTL_OK;
 }
@@ -141,7 +143,8 @@ static ftl_status check_conv(ftl_infer *f, int64_t group, ftl_dtype *out_t)
 static ftl_status check_bias(ftl_infer *f, ftl_dim channels)
 {
 	if (ftl_infer_has(f, 2) && ftl_dim_known_eq(f->g->st, ftl_infer_in(f, 2)->dims[0], channels) == 0)
-		return ftl_infer_fail(f, "bias of shape %s for %s channels", ftl_hook_in_shape(f, 2), ftl_hook_dim(f, channels));
+		return ftl_infer_fail(f, "bias of shape %s for %s channels", ftl_hook_in_shape(f, 2),
+				      ftl_hook_dim(f, channels));
 	return FTL_OK;
 }
 
@@ -161,8 +164,8 @@ ftl_status ftl_infer_op_conv(ftl_infer *f)
 	FTL_TRY(check_window(f, &win));
 	want = ftl_dim_mul(st, w->dims[1], ftl_hook_const(f, a->group));
 	if (want == FTL_DIM_NONE || ftl_dim_known_eq(st, x->dims[1], want) == 0)
-		return ftl_infer_fail(f, "x of shape %s and w of shape %s do not fit with group %lld", ftl_hook_in_shape(f, 0),
-				      ftl_hook_in_shape(f, 1), (long long)a->group);
+		return ftl_infer_fail(f, "x of shape %s and w of shape %s do not fit with group %lld",
+				      ftl_hook_in_shape(f, 0), ftl_hook_in_shape(f, 1), (long long)a->group);
 	FTL_TRY(check_bias(f, w->dims[0]));
 	dims[0] = x->dims[0];
 	dims[1] = w->dims[0];
@@ -199,10 +202,10 @@ ftl_status ftl_infer_op_conv_transpose(ftl_infer *f)
 
 		if (extra < 0)
 			return ftl_infer_fail(f, "output padding %lld", (long long)extra);
-		dims[2 + i] = ftl_conv_transpose_out(f->g->st, x->dims[2 + i], w->dims[2 + i],
-						     ftl_hook_int_or(a->strides, (uint32_t)i, 1),
-						     ftl_hook_int_or(a->dilations, (uint32_t)i, 1), window_pad(f, &win, i, false),
-						     window_pad(f, &win, i, true), extra);
+		dims[2 + i] = ftl_conv_transpose_out(
+			f->g->st, x->dims[2 + i], w->dims[2 + i], ftl_hook_int_or(a->strides, (uint32_t)i, 1),
+			ftl_hook_int_or(a->dilations, (uint32_t)i, 1), window_pad(f, &win, i, false),
+			window_pad(f, &win, i, true), extra);
 		FTL_TRY(check_count(f, i, dims[2 + i], x->dims[2 + i], w->dims[2 + i]));
 	}
 	return ftl_hook_out(f, 0, t, x->rank, dims);

@@ -36,7 +36,8 @@ static ftl_status check_region(ftl_infer *f, uint32_t i, uint32_t nparam, uint32
 	if (!y)
 		return ftl_infer_fail(f, "region %u has no yield", i);
 	if (ftl_region_get(f->g, r)->params.n != nparam)
-		return ftl_infer_fail(f, "region %u has %u parameters, needs %u", i, ftl_region_get(f->g, r)->params.n, nparam);
+		return ftl_infer_fail(f, "region %u has %u parameters, needs %u", i, ftl_region_get(f->g, r)->params.n,
+				      nparam);
 	if (y->nin < min_yield)
 		return ftl_infer_fail(f, "region %u yields %u values, needs %u", i, y->nin, min_yield);
 	for (uint32_t k = 0; k < y->nin; k++)
@@ -82,11 +83,12 @@ static bool visible(const ftl_infer *f, ftl_dim d)
 static ftl_status want_same_kind(ftl_infer *f, const char *what, uint32_t k, const ftl_type *a, const ftl_type *b)
 {
 	if (a->dtype != b->dtype)
-		return ftl_infer_fail(f, "%s %u has element type %s on one way, %s on the other", what, k, ftl_dtype_name(a->dtype),
-				      ftl_dtype_name(b->dtype));
+		return ftl_infer_fail(f, "%s %u has element type %s on one way, %s on the other", what, k,
+				      ftl_dtype_name(a->dtype), ftl_dtype_name(b->dtype));
 	if (a->rank != b->rank)
-		return ftl_infer_fail(f, "%s %u has rank %d on one way, %d on the other: shapes %s and %s", what, k, a->rank,
-				      b->rank, ftl_hook_shape(f, a->rank, a->dims), ftl_hook_shape(f, b->rank, b->dims));
+		return ftl_infer_fail(f, "%s %u has rank %d on one way, %d on the other: shapes %s and %s", what, k,
+				      a->rank, b->rank, ftl_hook_shape(f, a->rank, a->dims),
+				      ftl_hook_shape(f, b->rank, b->dims));
 	return FTL_OK;
 }
 
@@ -95,7 +97,8 @@ static ftl_status want_scalar_bool(ftl_infer *f, const ftl_type *t, const char *
 	int64_t c;
 
 	if (t->dtype != FTL_BOOL)
-		return ftl_infer_fail(f, "%s has element type %s, which should be bool", what, ftl_dtype_name(t->dtype));
+		return ftl_infer_fail(f, "%s has element type %s, which should be bool", what,
+				      ftl_dtype_name(t->dtype));
 	for (int i = 0; i < t->rank; i++)
 		if (ftl_dim_is_const(f->g->st, t->dims[i], &c) && c != 1)
 			return ftl_infer_fail(f, "%s should be a single element, has shape %s", what,
@@ -127,7 +130,7 @@ ftl_status ftl_infer_op_if(ftl_infer *f)
 		FTL_TRY(want_same_kind(f, "result", k, a, b));
 		for (int i = 0; i < a->rank; i++)
 			dims[i] = a->dims[i] == b->dims[i] && visible(f, a->dims[i]) ? a->dims[i]
-										      : ftl_infer_fresh(f, k, i, "if");
+										     : ftl_infer_fresh(f, k, i, "if");
 		FTL_TRY(ftl_hook_out(f, k, a->dtype, a->rank, dims));
 	}
 	return FTL_OK;
@@ -153,7 +156,8 @@ static void set_param(ftl_infer *f, ftl_val p, ftl_dtype t, int rank, const ftl_
 
 	v->sym = NULL;
 	v->nsym = 0;
-	if (v->type.dtype == t && v->type.rank == rank && (rank == 0 || memcmp(v->type.dims, dims, (size_t)rank * sizeof *dims) == 0))
+	if (v->type.dtype == t && v->type.rank == rank &&
+	    (rank == 0 || memcmp(v->type.dims, dims, (size_t)rank * sizeof *dims) == 0))
 		return;
 	v->type = ftl_type_make(f->g, t, rank, dims);
 }
@@ -185,7 +189,8 @@ static ftl_status start_params(ftl_infer *f, const carried *c)
 		if (!ftl_infer_has(f, c->in0 + k))
 			return ftl_infer_fail(f, "the initial value of loop variable %u is missing", k);
 		for (int i = 0; i < t->rank; i++)
-			dims[i] = same_kind && old->dims[i] != FTL_DIM_NONE && own(f, p, old->dims[i]) ? old->dims[i] : t->dims[i];
+			dims[i] = same_kind && old->dims[i] != FTL_DIM_NONE && own(f, p, old->dims[i]) ? old->dims[i]
+												       : t->dims[i];
 		set_param(f, p, t->dtype, t->rank, dims);
 	}
 	return FTL_OK;
@@ -320,7 +325,8 @@ ftl_status ftl_infer_op_loop(ftl_infer *f)
 	FTL_TRY(want_scalar_bool(f, ftl_type_of(f->g, y->in[0]), "the condition"));
 	FTL_TRY(carried_results(f, &c));
 
-	always = (!ftl_infer_has(f, 1) || known_true(f->g, n->in[1])) && (y->in[0] == cond || known_true(f->g, y->in[0]));
+	always = (!ftl_infer_has(f, 1) || known_true(f->g, n->in[1])) &&
+		 (y->in[0] == cond || known_true(f->g, y->in[0]));
 	for (uint32_t k = c.n; k < n->nout; k++) {
 		ftl_dim count = trips;
 
@@ -363,7 +369,8 @@ ftl_status ftl_infer_op_scan(ftl_infer *f)
 		return ftl_infer_fail(f, "has %u results, its region yields %u", n->nout, y->nin);
 	if ((a->in_axes.n && a->in_axes.n != nscan) || (a->in_reverse.n && a->in_reverse.n != nscan) ||
 	    (a->out_axes.n && a->out_axes.n != nstack) || (a->out_reverse.n && a->out_reverse.n != nstack))
-		return ftl_infer_fail(f, "axes or directions do not fit %u scanned inputs and %u stacked results", nscan, nstack);
+		return ftl_infer_fail(f, "axes or directions do not fit %u scanned inputs and %u stacked results",
+				      nscan, nstack);
 	for (uint32_t k = 0; k < nscan; k++) {
 		const ftl_type *t = ftl_infer_in(f, c.n + k);
 		int axis, rank = 0;

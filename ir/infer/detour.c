@@ -1,4 +1,4 @@
-/* Integers that take a detour through floats: Cast to float, Mul, Div, Floor, Sqrt, Cast back.
+/* Integers that take a detour through floats: Cast to float, Mul, Div, Min, Floor, Sqrt, Cast back.
  *
  * Float values carry no contents, so the cast back to integers looks at how its operand was computed, a few
  * nodes deep, in exact fractions of dims. A step whose float result may be rounded is followed only by
@@ -99,6 +99,14 @@ static ftl_ratio quotient(ftl_symtab *st, ftl_ratio a, ftl_ratio b)
 	return make(st, ftl_dim_mul(st, a.num, ftl_dim_const(st, b.den)), a.den * c, pow2(a.den * c));
 }
 
+/* Of integers only. */
+static ftl_ratio choose(ftl_symtab *st, ftl_ratio a, ftl_ratio b, bool larger)
+{
+	if (a.den != 1 || b.den != 1)
+		return nothing;
+	return make(st, larger ? ftl_dim_max(st, a.num, b.num) : ftl_dim_min(st, a.num, b.num), 1, a.exact && b.exact);
+}
+
 static ftl_ratio whole(ftl_symtab *st, ftl_ratio a, bool up)
 {
 	ftl_dim den = ftl_dim_const(st, a.den);
@@ -150,7 +158,7 @@ static bool from_cast(const ftl_graph *g, ftl_val in, int depth, ftl_ratio *out,
 	return true;
 }
 
-typedef enum { ADD, SUB, MUL, DIV } binary;
+typedef enum { ADD, SUB, MUL, DIV, MIN, MAX } binary;
 
 static bool from_binary(const ftl_graph *g, const ftl_node *node, binary op, int depth, ftl_ratio *out, uint32_t *n)
 {
@@ -171,6 +179,8 @@ static bool from_binary(const ftl_graph *g, const ftl_node *node, binary op, int
 			out[i] = mul(g->st, x, y);
 		else if (op == DIV)
 			out[i] = quotient(g->st, x, y);
+		else if (op == MIN || op == MAX)
+			out[i] = choose(g->st, x, y, op == MAX);
 		else
 			out[i] = add(g->st, x, y, op == ADD ? 1 : -1);
 	}
@@ -182,7 +192,8 @@ static bool find(const ftl_graph *g, ftl_val v, int depth, ftl_ratio *out, uint3
 	static const struct {
 		ftl_op op;
 		binary as;
-	} binaries[] = {{FTL_OP_add, ADD}, {FTL_OP_sub, SUB}, {FTL_OP_mul, MUL}, {FTL_OP_div, DIV}};
+	} binaries[] = {{FTL_OP_add, ADD}, {FTL_OP_sub, SUB}, {FTL_OP_mul, MUL},
+			{FTL_OP_div, DIV}, {FTL_OP_min, MIN}, {FTL_OP_max, MAX}};
 	const ftl_type *t;
 	const ftl_blob *blob;
 	const ftl_node *node;

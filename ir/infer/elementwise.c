@@ -1,8 +1,8 @@
 /* Elementwise ops: element types, broadcasting, and the arithmetic on symbolic contents that shape
  * computations are made of.
  *
- * Contents are mathematical integers; ftl_hook_set drops what may not fit the element type, and nothing is
- * folded that truncation or an undecided sign could change. */
+ * Contents are mathematical integers; ftl_hook_set drops what may not fit the element type, and no fold
+ * assumes a sign that bounds do not prove. */
 #include "hooks.h"
 
 /* One element of the result from one element of each input, FTL_DIM_NONE where unknown. */
@@ -233,7 +233,7 @@ static ftl_dim mul_elem(const ftl_infer *f, const ftl_dim *in)
 	return ftl_dim_mul(f->g->st, in[0], in[1]);
 }
 
-/* Truncating division agrees with floor division only where both signs are known. */
+/* Truncating division is floor division where neither sign can be negative. */
 static bool floors(const ftl_infer *f, const ftl_dim *in)
 {
 	return in[0] != FTL_DIM_NONE && in[1] != FTL_DIM_NONE && ftl_dim_lo(f->g->st, in[0]) >= 0 &&
@@ -242,6 +242,7 @@ static bool floors(const ftl_infer *f, const ftl_dim *in)
 
 static ftl_dim div_elem(const ftl_infer *f, const ftl_dim *in)
 {
+	ftl_dim zero = ftl_hook_const(f, 0), pos, neg;
 	int64_t a, b;
 
 	if (konst(f, in[0], &a) && konst(f, in[1], &b)) {
@@ -254,7 +255,14 @@ static ftl_dim div_elem(const ftl_infer *f, const ftl_dim *in)
 	/* an exact division has nothing to truncate */
 	if (konst(f, in[1], &b) && b > 0 && konst(f, ftl_dim_mod(f->g->st, in[0], in[1]), &a) && a == 0)
 		return ftl_dim_div(f->g->st, in[0], in[1]);
-	return FTL_DIM_NONE;
+	/* else positive and negative part apart: one of them is 0 */
+	if (in[0] == FTL_DIM_NONE || in[1] == FTL_DIM_NONE || ftl_dim_lo(f->g->st, in[1]) <= 0)
+		return FTL_DIM_NONE;
+	pos = ftl_dim_div(f->g->st, ftl_dim_max(f->g->st, in[0], zero), in[1]);
+	neg = ftl_dim_max(f->g->st, ftl_dim_sub(f->g->st, zero, in[0]), zero);
+	if (ftl_dim_known_lt(f->g->st, neg, in[1]) == 1)
+		return pos;
+	return ftl_dim_sub(f->g->st, pos, ftl_dim_div(f->g->st, neg, in[1]));
 }
 
 static ftl_dim mod_elem(const ftl_infer *f, const ftl_dim *in)
@@ -342,8 +350,8 @@ ftl_status ftl_infer_op_prelu(ftl_infer *f)
 				      ftl_hook_in_shape(f, 0));
 	for (int i = 0; i < x->rank; i++)
 		if (ftl_dim_known_eq(f->g->st, x->dims[i], out->dims[i]) == 0)
-			return ftl_infer_fail(f, "slope of shape %s does not fit x of shape %s", ftl_hook_in_shape(f, 1),
-					      ftl_hook_in_shape(f, 0));
+			return ftl_infer_fail(f, "slope of shape %s does not fit x of shape %s",
+					      ftl_hook_in_shape(f, 1), ftl_hook_in_shape(f, 0));
 	return ftl_hook_out_like(f, 0, 0);
 }
 

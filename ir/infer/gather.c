@@ -15,7 +15,8 @@ static ftl_status check_indices(ftl_infer *f, uint32_t k, ftl_dim dim)
 		return FTL_OK;
 	for (uint32_t e = 0; e < n; e++)
 		if (c[e] != FTL_DIM_NONE && ftl_dim_is_const(f->g->st, c[e], &i) && (i < -d || i >= d))
-			return ftl_infer_fail(f, "index %lld is out of range for an axis of %lld elements", (long long)i, (long long)d);
+			return ftl_infer_fail(f, "index %lld is out of range for an axis of %lld elements",
+					      (long long)i, (long long)d);
 	return FTL_OK;
 }
 
@@ -77,8 +78,8 @@ static ftl_status check_elements(ftl_infer *f, int64_t axis_attr, int *out_axis)
 				      ftl_hook_in_shape(f, 0));
 	for (int i = 0; i < x->rank; i++)
 		if (i != *out_axis && ftl_dim_known_lt(f->g->st, x->dims[i], index->dims[i]) == 1)
-			return ftl_infer_fail(f, "indices of shape %s exceed x of shape %s in axis %d", ftl_hook_in_shape(f, 1),
-					      ftl_hook_in_shape(f, 0), i);
+			return ftl_infer_fail(f, "indices of shape %s exceed x of shape %s in axis %d",
+					      ftl_hook_in_shape(f, 1), ftl_hook_in_shape(f, 0), i);
 	return check_indices(f, 1, x->dims[*out_axis]);
 }
 
@@ -106,7 +107,8 @@ static ftl_status tuple_length(ftl_infer *f, int max, int *out)
 	if (index->rank < 1)
 		return ftl_infer_fail(f, "indices need at least one axis");
 	if (!ftl_dim_is_const(f->g->st, index->dims[index->rank - 1], &k))
-		return ftl_infer_fail(f, "indices of shape %s: the length of the last axis must be known before the run",
+		return ftl_infer_fail(f,
+				      "indices of shape %s: the length of the last axis must be known before the run",
 				      ftl_hook_in_shape(f, 1));
 	if (k < 1 || k > max)
 		return ftl_infer_fail(f, "index tuples of length %lld do not fit x of shape %s", (long long)k,
@@ -126,8 +128,8 @@ ftl_status ftl_infer_op_gather_nd(ftl_infer *f)
 	x = ftl_infer_in(f, 0);
 	index = ftl_infer_in(f, 1);
 	if (batch < 0 || batch >= x->rank || batch >= index->rank)
-		return ftl_infer_fail(f, "batch_dims %lld does not fit x of shape %s and indices of shape %s", (long long)batch,
-				      ftl_hook_in_shape(f, 0), ftl_hook_in_shape(f, 1));
+		return ftl_infer_fail(f, "batch_dims %lld does not fit x of shape %s and indices of shape %s",
+				      (long long)batch, ftl_hook_in_shape(f, 0), ftl_hook_in_shape(f, 1));
 	FTL_TRY(tuple_length(f, x->rank - (int)batch, &k));
 	for (int i = 0; i < (int)batch; i++)
 		FTL_TRY(ftl_hook_unify(f, index->dims[i], x->dims[i], "batch sizes of x and indices", &dims[rank++]));
@@ -169,7 +171,8 @@ static void scatter_contents(ftl_infer *f, const char *reduction)
 		return;
 	memcpy(v, x, nx * sizeof *v);
 	for (uint32_t i = 0; i < ni; i++) {
-		if (index[i] == FTL_DIM_NONE || !ftl_dim_is_const(f->g->st, index[i], &at) || at < -(int64_t)nx || at >= (int64_t)nx)
+		if (index[i] == FTL_DIM_NONE || !ftl_dim_is_const(f->g->st, index[i], &at) || at < -(int64_t)nx ||
+		    at >= (int64_t)nx)
 			return;
 		v[at < 0 ? at + nx : at] = update && i < nu ? update[i] : FTL_DIM_NONE;
 	}
@@ -188,7 +191,8 @@ ftl_status ftl_infer_op_scatter_elements(ftl_infer *f)
 	index = ftl_infer_in(f, 1);
 	update = ftl_infer_in(f, 2);
 	if (index->rank != update->rank)
-		return ftl_infer_fail(f, "indices have shape %s, updates %s", ftl_hook_in_shape(f, 1), ftl_hook_in_shape(f, 2));
+		return ftl_infer_fail(f, "indices have shape %s, updates %s", ftl_hook_in_shape(f, 1),
+				      ftl_hook_in_shape(f, 2));
 	for (int i = 0; i < index->rank; i++)
 		if (ftl_dim_known_eq(f->g->st, index->dims[i], update->dims[i]) == 0)
 			return ftl_infer_fail(f, "indices have shape %s, updates %s", ftl_hook_in_shape(f, 1),
@@ -214,7 +218,8 @@ ftl_status ftl_infer_op_scatter_nd(ftl_infer *f)
 	lead = index->rank - 1;
 	fits = update->rank == lead + x->rank - k;
 	for (int i = 0; fits && i < update->rank; i++)
-		fits = ftl_dim_known_eq(f->g->st, update->dims[i], i < lead ? index->dims[i] : x->dims[i - lead + k]) != 0;
+		fits = ftl_dim_known_eq(f->g->st, update->dims[i], i < lead ? index->dims[i] : x->dims[i - lead + k]) !=
+		       0;
 	if (!fits)
 		return ftl_infer_fail(f, "updates of shape %s do not fit x %s and indices %s", ftl_hook_in_shape(f, 2),
 				      ftl_hook_in_shape(f, 0), ftl_hook_in_shape(f, 1));
@@ -227,6 +232,30 @@ ftl_status ftl_infer_op_scatter_nd(ftl_infer *f)
 }
 
 /* ---- others ---- */
+
+/* values are off and on, the new axis of known depth is at `axis`; an index out of range leaves all off. */
+static void one_hot_contents(ftl_infer *f, int axis, int64_t depth)
+{
+	const ftl_type *index = ftl_infer_in(f, 0);
+	uint32_t n, ni, nv, inner;
+	const ftl_dim *c = ftl_hook_contents(f, 0, &ni), *values = ftl_hook_contents(f, 2, &nv);
+	ftl_dim v[FTL_MAX_SYM];
+	int64_t at;
+
+	if (!c || !values || nv != 2 || !ftl_hook_tracks(f, 0, &n))
+		return;
+	if (!ftl_hook_count(f, index->rank - axis, index->dims + axis, FTL_MAX_SYM, &inner))
+		return;
+	for (uint32_t e = 0; e < n; e++) {
+		ftl_dim i = c[e / (inner * (uint32_t)depth) * inner + e % inner];
+
+		if (i == FTL_DIM_NONE || !ftl_dim_is_const(f->g->st, i, &at))
+			return;
+		at = at < 0 ? at + depth : at;
+		v[e] = values[at == e / inner % depth];
+	}
+	ftl_hook_set(f, 0, v, n);
+}
 
 ftl_status ftl_infer_op_one_hot(ftl_infer *f)
 {
@@ -256,7 +285,10 @@ ftl_status ftl_infer_op_one_hot(ftl_infer *f)
 	dims[axis] = depth;
 	if (axis < index->rank)
 		ftl_hook_copy(dims + axis + 1, index->dims + axis, index->rank - axis);
-	return ftl_hook_out(f, 0, values->dtype, index->rank + 1, dims);
+	FTL_TRY(ftl_hook_out(f, 0, values->dtype, index->rank + 1, dims));
+	if (ftl_dim_is_const(st, depth, &c))
+		one_hot_contents(f, axis, c);
+	return FTL_OK;
 }
 
 ftl_status ftl_infer_op_reverse_sequence(ftl_infer *f)
@@ -274,7 +306,8 @@ ftl_status ftl_infer_op_reverse_sequence(ftl_infer *f)
 	FTL_TRY(ftl_infer_axis(f, a->time_axis, x->rank, &time));
 	if (batch == time)
 		return ftl_infer_fail(f, "batch_axis and time_axis are both %d", batch);
-	FTL_TRY(ftl_hook_unify(f, x->dims[batch], ftl_infer_in(f, 1)->dims[0], "batch size and number of lengths", &same));
+	FTL_TRY(ftl_hook_unify(f, x->dims[batch], ftl_infer_in(f, 1)->dims[0], "batch size and number of lengths",
+			       &same));
 	return ftl_hook_out_like(f, 0, 0);
 }
 

@@ -110,7 +110,8 @@ ftl_status ftl_hook_want_one(ftl_infer *f, uint32_t k, const char *what)
 
 	for (int i = 0; i < t->rank; i++)
 		if (ftl_dim_is_const(f->g->st, t->dims[i], &c) && c != 1)
-			return ftl_infer_fail(f, "%s should be a single element, has shape %s", what, ftl_hook_in_shape(f, k));
+			return ftl_infer_fail(f, "%s should be a single element, has shape %s", what,
+					      ftl_hook_in_shape(f, k));
 	return FTL_OK;
 }
 
@@ -157,7 +158,8 @@ ftl_status ftl_hook_out(ftl_infer *f, uint32_t k, ftl_dtype t, int rank, const f
 		if (dims[i] == FTL_DIM_NONE)
 			return ftl_infer_fail(f, "the size of axis %d of the result overflows", i);
 		if (ftl_dim_hi(f->g->st, dims[i]) < 0)
-			return ftl_infer_fail(f, "axis %d of the result has the negative size %s", i, ftl_hook_dim(f, dims[i]));
+			return ftl_infer_fail(f, "axis %d of the result has the negative size %s", i,
+					      ftl_hook_dim(f, dims[i]));
 		if (!ftl_dim_is_const(f->g->st, dims[i], &c))
 			continue;
 		empty |= c == 0;
@@ -196,8 +198,9 @@ ftl_status ftl_hook_out_broadcast(ftl_infer *f, uint32_t k, ftl_dtype t, uint32_
 		if (n == 2)
 			return ftl_infer_fail(f, "shapes %s and %s do not broadcast", ftl_hook_in_shape(f, of[0]),
 					      ftl_hook_in_shape(f, of[1]));
-		return ftl_infer_fail(f, "the shapes of the inputs do not broadcast: %s, %s, %s", ftl_hook_in_shape(f, of[0]),
-				      n > 1 ? ftl_hook_in_shape(f, of[1]) : "", n > 2 ? ftl_hook_in_shape(f, of[2]) : "");
+		return ftl_infer_fail(f, "the shapes of the inputs do not broadcast: %s, %s, %s",
+				      ftl_hook_in_shape(f, of[0]), n > 1 ? ftl_hook_in_shape(f, of[1]) : "",
+				      n > 2 ? ftl_hook_in_shape(f, of[2]) : "");
 	}
 	return ftl_hook_out(f, k, t, rank, dims);
 }
@@ -248,7 +251,8 @@ bool ftl_hook_tracks(const ftl_infer *f, uint32_t k, uint32_t *n)
 {
 	const ftl_type *t = ftl_type_of(f->g, ftl_infer_self(f)->out[k]);
 
-	return (ftl_dtype_is_int(t->dtype) || t->dtype == FTL_BOOL) && ftl_hook_count(f, t->rank, t->dims, FTL_MAX_SYM, n);
+	return (ftl_dtype_is_int(t->dtype) || t->dtype == FTL_BOOL) &&
+	       ftl_hook_count(f, t->rank, t->dims, FTL_MAX_SYM, n);
 }
 
 ftl_dim ftl_hook_fit(ftl_symtab *st, ftl_dtype t, ftl_dim d)
@@ -305,9 +309,11 @@ ftl_status ftl_hook_vector(ftl_infer *f, uint32_t k, const char *what, uint32_t 
 		return ftl_infer_fail(f, "%s should be a vector, has shape %s", what, ftl_hook_in_shape(f, k));
 	if (!ftl_hook_count(f, t->rank, t->dims, cap, &n)) {
 		if (ftl_dim_is_const(f->g->st, t->dims[0], NULL))
-			return ftl_infer_fail(f, "%s has %s elements, the limit is %u", what, ftl_hook_dim(f, t->dims[0]), cap);
-		return ftl_infer_fail(f, "%s has %s elements: a length known before the run is needed, since it decides a rank",
-				      what, ftl_hook_dim(f, t->dims[0]));
+			return ftl_infer_fail(f, "%s has %s elements, the limit is %u", what,
+					      ftl_hook_dim(f, t->dims[0]), cap);
+		return ftl_infer_fail(
+			f, "%s has %s elements: a length known before the run is needed, since it decides a rank", what,
+			ftl_hook_dim(f, t->dims[0]));
 	}
 	c = ftl_hook_contents(f, k, &nc);
 	for (uint32_t i = 0; i < n; i++)

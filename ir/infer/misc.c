@@ -9,7 +9,8 @@ static ftl_dim scaled(ftl_infer *f, ftl_dim dim, double scale)
 	int64_t num, den, d;
 
 	if (ftl_dim_is_const(f->g->st, dim, &d) && d < (int64_t)1 << 31)
-		return floor((double)d * scale) < 0x1p52 ? ftl_hook_const(f, (int64_t)floor((double)d * scale)) : FTL_DIM_NONE;
+		return floor((double)d * scale) < 0x1p52 ? ftl_hook_const(f, (int64_t)floor((double)d * scale))
+							 : FTL_DIM_NONE;
 	if (!ftl_hook_ratio_of(scale, &num, &den))
 		return FTL_DIM_NONE;
 	return ftl_dim_div(f->g->st, ftl_dim_mul(f->g->st, dim, ftl_hook_const(f, num)), ftl_hook_const(f, den));
@@ -21,7 +22,8 @@ static double const_scale(const ftl_infer *f, int i)
 	const ftl_blob *b = ftl_infer_has(f, 2) ? ftl_const_blob(f->g, ftl_infer_self(f)->in[2]) : NULL;
 	size_t size = ftl_dtype_bytes(ftl_infer_in(f, 2)->dtype);
 
-	return b && size && b->bytes / size > (size_t)i ? ftl_elem_get(ftl_infer_in(f, 2)->dtype, b->data, (size_t)i) : 0;
+	return b && size && b->bytes / size > (size_t)i ? ftl_elem_get(ftl_infer_in(f, 2)->dtype, b->data, (size_t)i)
+							: 0;
 }
 
 ftl_status ftl_infer_op_resize(ftl_infer *f)
@@ -54,7 +56,10 @@ ftl_status ftl_infer_op_resize(ftl_infer *f)
 
 		if (!isfinite(scale) || scale < 0)
 			return ftl_infer_fail(f, "scale %g of axis %d", scale, i);
-		dims[i] = a->dims.n ? a->dims.v[i] : n ? sizes[i] : scale > 0 ? scaled(f, x->dims[i], scale) : FTL_DIM_NONE;
+		dims[i] = a->dims.n   ? a->dims.v[i]
+			  : n         ? sizes[i]
+			  : scale > 0 ? scaled(f, x->dims[i], scale)
+				      : FTL_DIM_NONE;
 		if (dims[i] == FTL_DIM_NONE && a->dims.n)
 			return ftl_infer_fail(f, "the size of axis %d is unknown", i);
 		if (dims[i] == FTL_DIM_NONE)
@@ -102,7 +107,8 @@ ftl_status ftl_infer_op_dft(ftl_infer *f)
 	if (axis == x->rank - 1)
 		return ftl_infer_fail(f, "axis %d holds real and imaginary parts", axis);
 	if (!ftl_dim_is_const(st, x->dims[x->rank - 1], &parts) || parts < 1 || parts > 2)
-		return ftl_infer_fail(f, "the last axis of shape %s should have 1 or 2 elements", ftl_hook_in_shape(f, 0));
+		return ftl_infer_fail(f, "the last axis of shape %s should have 1 or 2 elements",
+				      ftl_hook_in_shape(f, 0));
 	if (a->onesided && !a->inverse && parts == 2)
 		return ftl_infer_fail(f, "a one-sided transform needs real input");
 	if (a->onesided && a->inverse && parts == 1)

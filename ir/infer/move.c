@@ -5,10 +5,10 @@
 
 /* Contents of output 0 whose element at coordinates c is input 0's at origin + c * step along map[]. */
 typedef struct picking {
-	int rank;                 /* of the input and the result */
-	int axis[FTL_MAX_RANK];   /* input axis that result axis i walks */
+	int rank;                                         /* of the input and the result */
+	int axis[FTL_MAX_RANK];                           /* input axis that result axis i walks */
 	int64_t origin[FTL_MAX_RANK], step[FTL_MAX_RANK]; /* by input axis */
-	bool wrap;                /* positions count modulo the axis (tile) */
+	bool wrap;                                        /* positions count modulo the axis (tile) */
 } picking;
 
 static void pick_contents(ftl_infer *f, const picking *p)
@@ -74,7 +74,8 @@ ftl_status ftl_infer_op_transpose(ftl_infer *f)
 		int64_t a = perm.n ? perm.v[i] : x->rank - 1 - i;
 
 		if (a < 0 || a >= x->rank || seen >> a & 1)
-			return ftl_infer_fail(f, "%lld at place %d is no permutation of %d axes", (long long)a, i, x->rank);
+			return ftl_infer_fail(f, "%lld at place %d is no permutation of %d axes", (long long)a, i,
+					      x->rank);
 		seen |= 1u << a;
 		p.axis[i] = (int)a;
 		dims[i] = x->dims[a];
@@ -87,8 +88,8 @@ ftl_status ftl_infer_op_transpose(ftl_infer *f)
 /* ---- slice ---- */
 
 /* One entry of a slice; start and size are FTL_DIM_NONE where only run time knows them. */
-static ftl_status slice_entry(ftl_infer *f, uint32_t i, int axis, int64_t step, const ftl_dim *starts, const ftl_dim *ends,
-			      ftl_dim *start, ftl_dim *size)
+static ftl_status slice_entry(ftl_infer *f, uint32_t i, int axis, int64_t step, const ftl_dim *starts,
+			      const ftl_dim *ends, ftl_dim *start, ftl_dim *size)
 {
 	const struct ftl_attrs_slice *a = FTL_ATTRS(ftl_infer_self(f), slice);
 	ftl_dim dim = ftl_infer_in(f, 0)->dims[axis], zero = ftl_hook_const(f, 0), last;
@@ -105,23 +106,23 @@ static ftl_status slice_entry(ftl_infer *f, uint32_t i, int axis, int64_t step, 
 		return ftl_infer_fail(f, "entry %u of starts or sizes is not an expression", i);
 	/* What can be disproved about lists that should be clamped already; the rest is the run time's. */
 	if (ftl_dim_known_lt(st, *size, zero) == 1 || ftl_dim_known_lt(st, dim, *size) == 1)
-		return ftl_infer_fail(f, "cannot keep %s of %s elements of axis %d", ftl_hook_dim(f, *size), ftl_hook_dim(f, dim),
-				      axis);
+		return ftl_infer_fail(f, "cannot keep %s of %s elements of axis %d", ftl_hook_dim(f, *size),
+				      ftl_hook_dim(f, dim), axis);
 	if (starts || !ftl_dim_is_const(st, *size, &n) || n == 0)
 		return FTL_OK;
 	if (ftl_dim_is_const(st, *start, &s) && ftl_dim_is_const(st, dim, &d)) {
 		int64_t end;
 
-		if (s < 0 || s >= d || __builtin_mul_overflow(n - 1, step, &end) || __builtin_add_overflow(end, s, &end) ||
-		    end < 0 || end >= d)
-			return ftl_infer_fail(f, "%lld elements from %lld by %lld leave axis %d of %lld elements", (long long)n,
-					      (long long)s, (long long)step, axis, (long long)d);
+		if (s < 0 || s >= d || __builtin_mul_overflow(n - 1, step, &end) ||
+		    __builtin_add_overflow(end, s, &end) || end < 0 || end >= d)
+			return ftl_infer_fail(f, "%lld elements from %lld by %lld leave axis %d of %lld elements",
+					      (long long)n, (long long)s, (long long)step, axis, (long long)d);
 		return FTL_OK;
 	}
 	last = ftl_dim_add(st, *start, ftl_hook_const(f, n - 1));
 	if (step == 1 && last != FTL_DIM_NONE && ftl_dim_known_le(st, dim, last) == 1)
-		return ftl_infer_fail(f, "%lld elements from %s leave axis %d of %s elements", (long long)n, ftl_hook_dim(f, *start),
-				      axis, ftl_hook_dim(f, dim));
+		return ftl_infer_fail(f, "%lld elements from %s leave axis %d of %s elements", (long long)n,
+				      ftl_hook_dim(f, *start), axis, ftl_hook_dim(f, dim));
 	return FTL_OK;
 }
 
@@ -156,7 +157,8 @@ ftl_status ftl_infer_op_slice(ftl_infer *f)
 			return ftl_infer_fail(f, "%u ends for %u slices", m, n);
 	}
 	if (n > (uint32_t)x->rank || (a->axes.n && a->axes.n != n) || (a->steps.n && a->steps.n != n))
-		return ftl_infer_fail(f, "%u slices, %u axes and %u steps do not fit rank %d", n, a->axes.n, a->steps.n, x->rank);
+		return ftl_infer_fail(f, "%u slices, %u axes and %u steps do not fit rank %d", n, a->axes.n, a->steps.n,
+				      x->rank);
 	ftl_hook_copy(dims, x->dims, x->rank);
 	p = pick_all(x->rank);
 	for (uint32_t i = 0; i < n; i++) {
@@ -224,8 +226,8 @@ ftl_status ftl_infer_op_concat(ftl_infer *f)
 
 		FTL_TRY(ftl_hook_want_same(f, 0, k));
 		if (t->rank != x->rank)
-			return ftl_infer_fail(f, "cannot join shapes %s and %s along axis %d: ranks differ", ftl_hook_in_shape(f, 0),
-					      ftl_hook_in_shape(f, k), axis);
+			return ftl_infer_fail(f, "cannot join shapes %s and %s along axis %d: ranks differ",
+					      ftl_hook_in_shape(f, 0), ftl_hook_in_shape(f, k), axis);
 		for (int i = 0; i < x->rank; i++) {
 			if (i == axis) {
 				dims[i] = ftl_dim_add(f->g->st, dims[i], t->dims[i]);

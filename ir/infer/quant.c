@@ -14,7 +14,8 @@ static ftl_status check_scale(ftl_infer *f, int64_t axis_attr, int64_t block)
 		const ftl_type *zero = ftl_infer_in(f, 2);
 
 		if (zero->rank != scale->rank)
-			return ftl_infer_fail(f, "scale has shape %s, zero point %s", ftl_hook_in_shape(f, 1), ftl_hook_in_shape(f, 2));
+			return ftl_infer_fail(f, "scale has shape %s, zero point %s", ftl_hook_in_shape(f, 1),
+					      ftl_hook_in_shape(f, 2));
 		for (int i = 0; i < scale->rank; i++)
 			if (ftl_dim_known_eq(st, zero->dims[i], scale->dims[i]) == 0)
 				return ftl_infer_fail(f, "scale has shape %s, zero point %s", ftl_hook_in_shape(f, 1),
@@ -36,8 +37,8 @@ static ftl_status check_scale(ftl_infer *f, int64_t axis_attr, int64_t block)
 		if (block && xi == axis)
 			want = ftl_dim_ceildiv(st, want, ftl_hook_const(f, block));
 		if (want == FTL_DIM_NONE || ftl_dim_known_eq(st, want, scale->dims[i]) == 0)
-			return ftl_infer_fail(f, "scale of shape %s does not fit x of shape %s", ftl_hook_in_shape(f, 1),
-					      ftl_hook_in_shape(f, 0));
+			return ftl_infer_fail(f, "scale of shape %s does not fit x of shape %s",
+					      ftl_hook_in_shape(f, 1), ftl_hook_in_shape(f, 0));
 	}
 	return FTL_OK;
 }
@@ -56,8 +57,8 @@ ftl_status ftl_infer_op_quantize(ftl_infer *f)
 	if (!ftl_dtype_is_int(a->to))
 		return ftl_infer_fail(f, "cannot quantize to element type %s", ftl_dtype_name(a->to));
 	if (ftl_infer_has(f, 2) && ftl_infer_in(f, 2)->dtype != a->to)
-		return ftl_infer_fail(f, "zero point has element type %s, the result %s", ftl_dtype_name(ftl_infer_in(f, 2)->dtype),
-				      ftl_dtype_name(a->to));
+		return ftl_infer_fail(f, "zero point has element type %s, the result %s",
+				      ftl_dtype_name(ftl_infer_in(f, 2)->dtype), ftl_dtype_name(a->to));
 	FTL_TRY(check_scale(f, a->axis, a->block));
 	return ftl_hook_out(f, 0, a->to, x->rank, x->dims);
 }

@@ -162,15 +162,16 @@ ftl_status ftl_infer_op_norm(ftl_infer *f)
 			continue;
 		FTL_TRY(ftl_hook_want_float(f, k));
 		if (t->rank > x->rank)
-			return ftl_infer_fail(f, "%s of shape %s does not fit x of shape %s", what, ftl_hook_in_shape(f, k),
-					      ftl_hook_in_shape(f, 0));
+			return ftl_infer_fail(f, "%s of shape %s does not fit x of shape %s", what,
+					      ftl_hook_in_shape(f, k), ftl_hook_in_shape(f, 0));
 		for (int i = 0; i < t->rank; i++) {
 			ftl_dim have = t->dims[i];
 
 			/* it broadcasts to x, never the other way */
-			if (have != ftl_hook_const(f, 1) && ftl_dim_known_eq(f->g->st, have, x->dims[x->rank - t->rank + i]) == 0)
-				return ftl_infer_fail(f, "%s of shape %s does not fit x of shape %s", what, ftl_hook_in_shape(f, k),
-						      ftl_hook_in_shape(f, 0));
+			if (have != ftl_hook_const(f, 1) &&
+			    ftl_dim_known_eq(f->g->st, have, x->dims[x->rank - t->rank + i]) == 0)
+				return ftl_infer_fail(f, "%s of shape %s does not fit x of shape %s", what,
+						      ftl_hook_in_shape(f, k), ftl_hook_in_shape(f, 0));
 		}
 	}
 	return ftl_hook_out_like(f, 0, 0);

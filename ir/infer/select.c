@@ -2,7 +2,6 @@
  * symbol, bound at run time, with the size it cannot exceed as upper bound. */
 #include "hooks.h"
 
-
 static ftl_dim counted(ftl_infer *f, int axis, const char *hint, ftl_dim upper)
 {
 	ftl_dim d = ftl_infer_fresh(f, 0, axis, hint);

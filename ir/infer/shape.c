@@ -31,14 +31,16 @@ ftl_status ftl_infer_op_const(ftl_infer *f)
 	/* A sparse encoding may store its elements packed. */
 	if (!(t->enc && t->enc->kind == FTL_ENC_SPARSE) && b->bytes != (size_t)(bits / 8 + (bits % 8 != 0)))
 		return ftl_infer_fail(f, "%s%s needs %lld bytes, has %zu", ftl_dtype_name(t->dtype),
-				      ftl_hook_shape(f, t->rank, t->dims), (long long)(bits / 8 + (bits % 8 != 0)), b->bytes);
+				      ftl_hook_shape(f, t->rank, t->dims), (long long)(bits / 8 + (bits % 8 != 0)),
+				      b->bytes);
 	if (!b->data || t->enc || !ftl_hook_tracks(f, 0, &n))
 		return FTL_OK;
 	for (uint32_t i = 0; i < n; i++) {
 		int64_t x = ftl_elem_get_i64(t->dtype, b->data, i);
 
 		/* a u64 above 2^63 reads as negative */
-		v[i] = t->dtype == FTL_U64 && x < 0 ? FTL_DIM_NONE : ftl_hook_const(f, t->dtype == FTL_BOOL ? x != 0 : x);
+		v[i] = t->dtype == FTL_U64 && x < 0 ? FTL_DIM_NONE
+						    : ftl_hook_const(f, t->dtype == FTL_BOOL ? x != 0 : x);
 	}
 	ftl_hook_set(f, 0, v, n);
 	return FTL_OK;
@@ -110,7 +112,8 @@ static ftl_status reshape_fail(ftl_infer *f, ftl_reshape_fault fault, uint32_t n
 	case FTL_RESHAPE_NEGATIVE: return ftl_infer_fail(f, "cannot reshape %s to %s: negative size", from, to);
 	case FTL_RESHAPE_NO_AXIS:
 		return ftl_infer_fail(f, "cannot reshape %s to %s: 0 copies an axis that is not there", from, to);
-	case FTL_RESHAPE_ZERO: return ftl_infer_fail(f, "cannot reshape %s to %s: -1 is ambiguous beside a 0", from, to);
+	case FTL_RESHAPE_ZERO:
+		return ftl_infer_fail(f, "cannot reshape %s to %s: -1 is ambiguous beside a 0", from, to);
 	default: return ftl_infer_fail(f, "cannot reshape %s to %s: the element counts differ", from, to);
 	}
 }
@@ -131,7 +134,8 @@ ftl_status ftl_infer_op_reshape(ftl_infer *f)
 		fault = ftl_reshape_dims(f->g->st, x->rank, x->dims, n, target, a->allow_zero, dims);
 	} else {
 		if (a->dims.n > FTL_MAX_RANK)
-			return ftl_infer_fail(f, "the result would have rank %u, the limit is %d", a->dims.n, FTL_MAX_RANK);
+			return ftl_infer_fail(f, "the result would have rank %u, the limit is %d", a->dims.n,
+					      FTL_MAX_RANK);
 		n = a->dims.n;
 		for (uint32_t i = 0; i < n; i++) {
 			target[i] = a->dims.v[i];

@@ -11,6 +11,7 @@ static ftl_dim konst(ftl_symtab *st, int64_t v)
 /* An ONNX position made absolute, not yet clamped; "infinities" become lo or hi. */
 static ftl_dim position(ftl_symtab *st, ftl_dim dim, ftl_dim p, ftl_dim at_min, ftl_dim at_max)
 {
+	ftl_dim below;
 	int64_t c;
 
 	if (p == FTL_DIM_NONE)
@@ -26,9 +27,9 @@ static ftl_dim position(ftl_symtab *st, ftl_dim dim, ftl_dim p, ftl_dim at_min, 
 		return p;
 	if (ftl_dim_hi(st, p) < 0)
 		return ftl_dim_add(st, dim, p);
-	/* An end such as ?s-1 over an axis of ?s or more: it goes below zero only where the axis may be empty, and
-	 * there counting from the end gives the same empty result only by luck; so it must be provable. */
-	return FTL_DIM_NONE;
+	/* Either way round: p + dim * [p < 0]. */
+	below = ftl_dim_min(st, ftl_dim_max(st, ftl_dim_sub(st, konst(st, 0), p), konst(st, 0)), konst(st, 1));
+	return ftl_dim_add(st, p, ftl_dim_mul(st, dim, below));
 }
 
 void ftl_slice_range(ftl_symtab *st, ftl_dim dim, ftl_dim start, ftl_dim end, int64_t step, ftl_dim *out_start,

@@ -526,6 +526,14 @@ static ftl_status check_concat(const binding *c)
 	return FTL_OK;
 }
 
+/* Windows read a clamped place where they hang over the edge. */
+static ftl_status check_avg_pool(const binding *c)
+{
+	for (int d = 2; d < in_type(c, 0)->rank; d++)
+		ftl_u_check_nonempty(c->lo, c->n, in_type(c, 0)->dims[d], ftl_type_numel(c->g, out_type(c, 0)));
+	return FTL_OK;
+}
+
 /* Scale and bias of a normalization broadcast to x. */
 static ftl_status check_norm(const binding *c)
 {
@@ -547,7 +555,7 @@ static ftl_status check_arg_reduce(const binding *c)
 
 ftl_status ftl_bind_dynamic(ftl_lo *lo, ftl_node_id id)
 {
-	static ftl_status (*const by_op[FTL_OP_COUNT])(const binding *c) = {
+	static ftl_status_code (*const by_op[FTL_OP_COUNT])(const binding *c) = {
 		[FTL_OP_reshape] = bind_reshape,
 		[FTL_OP_expand] = bind_expand,
 		[FTL_OP_fill] = bind_shape,
@@ -570,6 +578,7 @@ ftl_status ftl_bind_dynamic(ftl_lo *lo, ftl_node_id id)
 		[FTL_OP_quantize] = check_quantize,
 		[FTL_OP_dequantize] = check_dequantize,
 		[FTL_OP_grid_sample] = check_grid_sample,
+		[FTL_OP_avg_pool] = check_avg_pool,
 		[FTL_OP_concat] = check_concat,
 		[FTL_OP_layer_norm] = check_norm,
 		[FTL_OP_rms_norm] = check_norm,

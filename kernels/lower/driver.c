@@ -305,7 +305,18 @@ ftl_kv ftl_kern_arg(ftl_kern *k, ftl_kv x)
 	return ftl_kb_param(&k->b, ftl_ktype_of(k->lo->main.f, x));
 }
 
-ftl_kv ftl_kern_ptr(ftl_kern *k, ftl_val v) { return ftl_kern_arg(k, ftl_lo_ptr(k->lo, v)); }
+ftl_kv ftl_kern_ptr(ftl_kern *k, ftl_val v)
+{
+	ftl_kv x;
+
+	v = ftl_lo_root(k->lo, v);
+	for (uint32_t i = 0; i < k->ptrs.n; i++)
+		if (k->ptrs.v[i].v == v)
+			return k->ptrs.v[i].x;
+	x = ftl_kern_arg(k, ftl_lo_ptr(k->lo, v));
+	ftl_vec_push(k->lo->arena, &k->ptrs, ((__typeof__(*k->ptrs.v)){v, x}));
+	return x;
+}
 
 ftl_kv ftl_kern_dim(ftl_kern *k, ftl_dim d)
 {

@@ -63,6 +63,7 @@ struct ftl_kern {
 	ftl_kfunc *f;
 	FTL_VEC(ftl_kv) args;                                 /* program value behind each parameter */
 	ftl_kv grid;
+	FTL_VEC(struct { ftl_val v; ftl_kv x; }) ptrs;        /* values whose memory was asked for so far */
 	FTL_VEC(struct { ftl_dim d; ftl_kv x; }) dims;        /* dims asked for so far */
 	FTL_VEC(struct { ftl_val v; ftl_kv x; }) over;        /* values in registers (epilogue) */
 	const ftl_collapse *collapse;

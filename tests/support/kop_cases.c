@@ -512,7 +512,7 @@ static int64_t random_int(uint64_t *s)
 	case 1:
 		return r >> 8 & 1 ? INT64_MIN : -1;
 	case 2:
-		return INT64_C(-1) << (r >> 8 & 63);
+		return (int64_t)(UINT64_MAX << (r >> 8 & 63));
 	case 3:
 	case 4:
 		return (int64_t)(v % 67) - 3;

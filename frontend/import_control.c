@@ -1,0 +1,433 @@
+/* If, Loop, Scan.
+ *
+ * An If whose condition is known at import becomes the branch it takes. Bodies are imported with the types their
+ * variables have: a dim that a round of a loop changes becomes a symbol, and the body is imported again, since what it
+ * resolved from the old dim would be stale. A loop variable the body hands back untouched is its initial value.
+ * A sequence a Loop appends to becomes a stacked result of the loop. */
+#include "imp.h"
+#include "ir/infer.h"
+
+typedef struct inside {
+	imp_scope *scope;
+	ftl_region_id region;
+	ftl_node_id before;
+} inside;
+
+static inside enter(imp *m, ftl_region_id r)
+{
+	inside was = {NULL, m->b.region, m->b.before};
+
+	was.scope = ftl_imp_scope_push(m, true);
+	m->b.region = r;
+	m->b.before = 0;
+	return was;
+}
+
+static void leave(imp *m, inside was)
+{
+	ftl_imp_scope_pop(m, was.scope);
+	m->b.region = was.region;
+	m->b.before = was.before;
+}
+
+static ftl_val result_tensor(imp *m, const Onnx__GraphProto *gp, size_t k)
+{
+	const imp_bound *b = ftl_imp_result(m, gp, k);
+
+	if (b && (b->seq || !b->v)) {
+		unsupported(m, "result %zu of the subgraph, \"%s\", is a sequence", k, gp->output[k]->name);
+		return 0;
+	}
+	return b ? b->v : 0;
+}
+
+static void finish(imp *m, ftl_node_id id)
+{
+	ftl_status_code rc;
+	const char *colon;
+
+	if (m->failed)
+		return;
+	ftl_diag_clear(&m->local);
+	rc = ftl_infer_node(m->g, id, &m->local);
+	if (rc != FTL_OK) {
+		colon = strstr(m->local.text, "): ");
+		ftl_imp_fail(m, rc, "%s", colon ? colon + 3 : m->local.text);
+	}
+}
+
+static ftl_val as_scalar(imp *m, ftl_val v)
+{
+	return v && rank_of(m, v) > 0 ? ftl_imp_reshape(m, v, 0, NULL) : v;
+}
+
+/* ---- If ---- */
+
+static void inline_branch(imp *m, const Onnx__GraphProto *gp)
+{
+	imp_scope *before = ftl_imp_scope_push(m, true);
+
+	if (gp->n_output < m->cur->nout)
+		bad_model(m, "has %u outputs, its branch %zu", m->cur->nout, gp->n_output);
+	ftl_imp_graph(m, gp);
+	for (uint32_t k = 0; k < m->cur->nout && !m->failed; k++) {
+		const imp_bound *b = ftl_imp_result(m, gp, k);
+		if (b)
+			m->cur->out[k] = *b;
+	}
+	ftl_imp_scope_pop(m, before);
+}
+
+void ftl_imp_do_if(imp *m)
+{
+	ftl_val cond = ftl_imp_need(m, 0), *out;
+	const Onnx__GraphProto *branch[2] = {ftl_imp_subgraph(m, "then_branch"), ftl_imp_subgraph(m, "else_branch")};
+	uint32_t n = m->cur->nout;
+	ftl_node_id id;
+	double known;
+
+	if (m->failed)
+		return;
+	if (ftl_imp_known_f(m, cond, &known)) {
+		inline_branch(m, branch[known == 0]);
+		return;
+	}
+	if (branch[0]->n_output != n || branch[1]->n_output != n) {
+		bad_model(m, "has %u outputs, its branches %zu and %zu", n, branch[0]->n_output, branch[1]->n_output);
+		return;
+	}
+	cond = as_scalar(m, cond);
+	if (m->failed)
+		return;
+	id = ftl_node_new(&m->b, FTL_OP_if, &cond, 1, NULL, n);
+	out = FTL_NEW_N(m->tmp, ftl_val, n + 1);
+	for (int i = 0; i < 2; i++) {
+		inside was = enter(m, ftl_region_new(m->g, id));
+		ftl_imp_graph(m, branch[i]);
+		for (uint32_t k = 0; k < n && !m->failed; k++)
+			out[k] = result_tensor(m, branch[i], k);
+		if (!m->failed)
+			ftl_build_yield(&m->b, out, n);
+		leave(m, was);
+	}
+	finish(m, id);
+	for (uint32_t k = 0; k < n && !m->failed; k++)
+		ftl_imp_out(m, k, ftl_node_get(m->g, id)->out[k]);
+}
+
+/* ---- loop variables ---- */
+
+typedef struct variable {
+	enum { CARRIED, SAME, SEQUENCE } kind;
+	imp_bound init;
+	ftl_type type; /* CARRIED: of the parameter */
+	bool wide[FTL_MAX_RANK];
+	ftl_val result;
+	imp_seq *seq; /* SEQUENCE: what the body sees */
+} variable;
+
+/* Does the body hand input `in` back as output `out`, renamed at most? */
+static bool passes_through(const Onnx__GraphProto *gp, const char *in, const char *out)
+{
+	for (int hops = 0; hops < 16; hops++) {
+		const Onnx__NodeProto *by = NULL;
+		if (!strcmp(in, out))
+			return true;
+		for (size_t i = 0; i < gp->n_node && !by; i++)
+			if (gp->node[i]->op_type && !strcmp(gp->node[i]->op_type, "Identity") && gp->node[i]->n_input == 1 &&
+				gp->node[i]->n_output == 1 && !strcmp(gp->node[i]->output[0], out))
+				by = gp->node[i];
+		if (!by)
+			return false;
+		out = by->input[0];
+	}
+	return false;
+}
+
+static void start(imp *m, variable *v, const Onnx__GraphProto *gp, size_t in, size_t out)
+{
+	const char *pi = gp->input[in]->name ? gp->input[in]->name : "", *po = gp->output[out]->name ? gp->output[out]->name : "";
+
+	if (passes_through(gp, pi, po)) {
+		v->kind = SAME;
+	} else if (v->init.seq) {
+		v->kind = SEQUENCE;
+	} else if (!v->init.v) {
+		if (!m->failed)
+			bad_model(m, "the initial value of loop variable \"%s\" is missing", pi);
+	} else {
+		v->kind = CARRIED;
+		v->type = *ftl_imp_type(m, v->init.v);
+		v->type.enc = NULL;
+	}
+}
+
+/* A fresh symbol for every dim the body changed; true if there was one. */
+static bool widen(imp *m, variable *v, const char *name)
+{
+	const ftl_type *r = ftl_imp_type(m, v->result);
+	ftl_dim d[FTL_MAX_RANK];
+	bool changed = false;
+
+	if (m->failed)
+		return false;
+	if (r->dtype != v->type.dtype || r->rank != v->type.rank) {
+		unsupported(m, "loop variable \"%s\" changes from %s of rank %d to %s of rank %d", name, ftl_dtype_name(v->type.dtype),
+			v->type.rank, ftl_dtype_name(r->dtype), r->rank);
+		return false;
+	}
+	for (int i = 0; i < r->rank; i++) {
+		d[i] = v->type.dims[i];
+		if (v->wide[i] || d[i] == r->dims[i])
+			continue;
+		d[i] = ftl_dim_fresh(m->st, "loop");
+		v->wide[i] = changed = true;
+	}
+	if (changed)
+		v->type = ftl_type_make(m->g, v->type.dtype, r->rank, d);
+	return changed;
+}
+
+static void bind_variable(imp *m, variable *v, ftl_region_id r, const char *name)
+{
+	if (v->kind == CARRIED) {
+		ftl_imp_bind(m, name, (imp_bound){.v = ftl_param_new(m->g, r, v->type, name)});
+	} else if (v->kind == SAME) {
+		ftl_imp_bind(m, name, v->init);
+	} else {
+		v->seq = FTL_NEW(m->tmp, imp_seq);
+		v->seq->dtype = v->init.seq->dtype;
+		v->seq->open = true;
+		ftl_imp_bind(m, name, (imp_bound){.seq = v->seq});
+	}
+}
+
+static void take_result(imp *m, variable *v, const Onnx__GraphProto *gp, size_t k)
+{
+	const imp_bound *b;
+
+	if (v->kind == CARRIED) {
+		v->result = result_tensor(m, gp, k);
+	} else if (v->kind == SEQUENCE) {
+		b = ftl_imp_result(m, gp, k);
+		if (b && (!b->seq || b->seq->base != v->seq || b->seq->items.n != 1 || b->seq->items.v[0].stacked))
+			unsupported(m, "a loop over a sequence may only append one tensor per round");
+		else if (b)
+			v->result = b->seq->items.v[0].v;
+	}
+}
+
+static const char *input_name(const Onnx__GraphProto *gp, size_t k)
+{
+	return gp->input[k]->name ? gp->input[k]->name : "";
+}
+
+/* ---- Loop ---- */
+
+typedef struct loop {
+	const Onnx__GraphProto *gp;
+	uint32_t nvar, nscan;
+	variable *var;
+	ftl_node_id id;
+} loop;
+
+/* One import of the body; true if a variable had to be widened and it must be done again. */
+static bool loop_body(imp *m, loop *l, ftl_val trips, ftl_val cond)
+{
+	uint32_t nin = 2, nout = l->nscan, ny = 0;
+	ftl_val *in = FTL_NEW_N(m->tmp, ftl_val, l->nvar + 3), *y = FTL_NEW_N(m->tmp, ftl_val, l->nvar + l->nscan + 2);
+	bool again = false;
+	ftl_region_id r;
+
+	in[0] = trips;
+	in[1] = cond;
+	for (uint32_t k = 0; k < l->nvar; k++) {
+		if (l->var[k].kind == CARRIED)
+			in[nin++] = l->var[k].init.v;
+		nout += l->var[k].kind != SAME;
+	}
+	l->id = ftl_node_new(&m->b, FTL_OP_loop, in, nin, NULL, nout);
+	r = ftl_region_new(m->g, l->id);
+	inside was = enter(m, r);
+	ftl_imp_bind(m, input_name(l->gp, 0), (imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, FTL_I64, 0, NULL), input_name(l->gp, 0))});
+	ftl_imp_bind(m, input_name(l->gp, 1), (imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, FTL_BOOL, 0, NULL), input_name(l->gp, 1))});
+	for (uint32_t k = 0; k < l->nvar; k++)
+		bind_variable(m, &l->var[k], r, input_name(l->gp, k + 2));
+	ftl_imp_graph(m, l->gp);
+	y[ny++] = as_scalar(m, result_tensor(m, l->gp, 0));
+	for (uint32_t k = 0; k < l->nvar && !m->failed; k++) {
+		take_result(m, &l->var[k], l->gp, k + 1);
+		if (l->var[k].kind == CARRIED) {
+			y[ny++] = l->var[k].result;
+			again |= widen(m, &l->var[k], input_name(l->gp, k + 2));
+		}
+	}
+	for (uint32_t k = 0; k < l->nscan && !m->failed; k++)
+		y[ny++] = result_tensor(m, l->gp, 1 + l->nvar + k);
+	for (uint32_t k = 0; k < l->nvar && !m->failed; k++)
+		if (l->var[k].kind == SEQUENCE)
+			y[ny++] = l->var[k].result;
+	if (!m->failed)
+		ftl_build_yield(&m->b, y, ny);
+	leave(m, was);
+	return again && !m->failed;
+}
+
+void ftl_imp_do_loop(imp *m)
+{
+	ftl_val trips = ftl_imp_in(m, 0), cond = ftl_imp_in(m, 1);
+	loop l = {.gp = ftl_imp_subgraph(m, "body")};
+	uint32_t next = 0;
+	double known;
+
+	if (m->failed)
+		return;
+	l.nvar = m->cur->nin > 2 ? m->cur->nin - 2 : 0;
+	if (l.gp->n_input != l.nvar + 2 || l.gp->n_output < l.nvar + 1 || l.gp->n_output > IMP_MAX_IN ||
+		m->cur->nout > l.gp->n_output - 1) {
+		bad_model(m, "has %u inputs and %u outputs, its body %zu and %zu", m->cur->nin, m->cur->nout, l.gp->n_input,
+			l.gp->n_output);
+		return;
+	}
+	l.nscan = (uint32_t)l.gp->n_output - 1 - l.nvar;
+	l.var = FTL_NEW_N(m->tmp, variable, l.nvar + 1);
+	for (uint32_t k = 0; k < l.nvar && !m->failed; k++) {
+		l.var[k].init = m->cur->in[k + 2];
+		start(m, &l.var[k], l.gp, k + 2, k + 1);
+	}
+	trips = as_scalar(m, trips);
+	if (trips)
+		trips = ftl_imp_cast(m, trips, FTL_I64);
+	cond = cond && ftl_imp_known_f(m, cond, &known) && known != 0 ? 0 : as_scalar(m, cond);
+	if (m->failed)
+		return;
+	while (loop_body(m, &l, trips, cond))
+		ftl_node_erase(m->g, l.id);
+	finish(m, l.id);
+	if (m->failed)
+		return;
+	const ftl_val *out = ftl_node_get(m->g, l.id)->out;
+	for (uint32_t k = 0; k < l.nvar; k++) {
+		if (l.var[k].kind == CARRIED)
+			ftl_imp_out(m, k, out[next++]);
+		else if (l.var[k].kind == SAME && k < m->cur->nout)
+			m->cur->out[k] = l.var[k].init;
+	}
+	for (uint32_t k = 0; k < l.nscan; k++)
+		ftl_imp_out(m, l.nvar + k, out[next++]);
+	for (uint32_t k = 0; k < l.nvar; k++) {
+		if (l.var[k].kind != SEQUENCE)
+			continue;
+		imp_seq *s = FTL_NEW(m->tmp, imp_seq);
+		s->base = l.var[k].init.seq->open ? l.var[k].init.seq : l.var[k].init.seq->base;
+		s->dtype = l.var[k].init.seq->dtype;
+		for (uint32_t i = 0; i < l.var[k].init.seq->items.n; i++)
+			ftl_vec_push(m->tmp, &s->items, l.var[k].init.seq->items.v[i]);
+		ftl_vec_push(m->tmp, &s->items, ((imp_item){out[next++], true}));
+		if (k < m->cur->nout)
+			m->cur->out[k].seq = s;
+	}
+}
+
+/* ---- Scan ---- */
+
+static ftl_ints scan_list(imp *m, const char *name, uint32_t n)
+{
+	ftl_ints l = ftl_imp_ints(m, name);
+
+	if (l.n == 0)
+		return ftl_imp_ints_copy(m, n, FTL_NEW_N(m->tmp, int64_t, n + 1));
+	if (l.n != n && !m->failed)
+		bad_model(m, "%s has %u entries, needs %u", name, l.n, n);
+	return l;
+}
+
+/* As loop_body. */
+static bool scan_body(imp *m, loop *l, const ftl_val *scanned, uint32_t nscanned, const struct ftl_attrs_scan *attrs)
+{
+	uint32_t n = l->nvar + nscanned, ny = l->nvar + l->nscan;
+	ftl_val *in = FTL_NEW_N(m->tmp, ftl_val, n + 1), *y = FTL_NEW_N(m->tmp, ftl_val, ny + 1);
+	struct ftl_attrs_scan *a = NEW_ATTRS(m, scan);
+	int64_t *axes = FTL_NEW_N(m->tmp, int64_t, l->nscan + 1);
+	bool again = false;
+	ftl_region_id r;
+
+	*a = *attrs;
+	for (uint32_t k = 0; k < l->nvar; k++)
+		in[k] = l->var[k].init.v;
+	for (uint32_t k = 0; k < nscanned; k++)
+		in[l->nvar + k] = scanned[k];
+	l->id = ftl_node_new(&m->b, FTL_OP_scan, in, n, a, ny);
+	r = ftl_region_new(m->g, l->id);
+	inside was = enter(m, r);
+	for (uint32_t k = 0; k < l->nvar; k++)
+		bind_variable(m, &l->var[k], r, input_name(l->gp, k));
+	for (uint32_t k = 0; k < nscanned; k++) {
+		const ftl_type *t = ftl_imp_type(m, scanned[k]);
+		ftl_dim d[FTL_MAX_RANK];
+		int rank = 0;
+		for (int i = 0; i < t->rank; i++)
+			if (i != attrs->in_axes.v[k])
+				d[rank++] = t->dims[i];
+		const char *name = input_name(l->gp, l->nvar + k);
+		ftl_imp_bind(m, name, (imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, t->dtype, rank, d), name)});
+	}
+	ftl_imp_graph(m, l->gp);
+	for (uint32_t k = 0; k < l->nvar && !m->failed; k++) {
+		y[k] = l->var[k].result = result_tensor(m, l->gp, k);
+		again |= widen(m, &l->var[k], input_name(l->gp, k));
+	}
+	for (uint32_t k = 0; k < l->nscan && !m->failed; k++) {
+		y[l->nvar + k] = result_tensor(m, l->gp, l->nvar + k);
+		axes[k] = ftl_imp_axis(m, attrs->out_axes.v[k], rank_of(m, y[l->nvar + k]) + 1);
+	}
+	((struct ftl_attrs_scan *)ftl_node_get(m->g, l->id)->attrs)->out_axes = ftl_imp_ints_copy(m, l->nscan, axes);
+	if (!m->failed)
+		ftl_build_yield(&m->b, y, ny);
+	leave(m, was);
+	return again && !m->failed;
+}
+
+void ftl_imp_do_scan(imp *m)
+{
+	loop l = {.gp = ftl_imp_subgraph(m, "body")};
+	struct ftl_attrs_scan *a = NEW_ATTRS(m, scan);
+	int64_t nscanned = ftl_imp_i(m, "num_scan_inputs", 0), *axes;
+	ftl_val *scanned;
+
+	if (m->failed)
+		return;
+	if (nscanned < 1 || nscanned > m->cur->nin || l.gp->n_input != m->cur->nin ||
+		l.gp->n_output < m->cur->nin - (uint32_t)nscanned || l.gp->n_output > IMP_MAX_IN || m->cur->nout > l.gp->n_output) {
+		bad_model(m, "has %u inputs (%lld scanned) and %u outputs, its body %zu and %zu", m->cur->nin, (long long)nscanned,
+			m->cur->nout, l.gp->n_input, l.gp->n_output);
+		return;
+	}
+	l.nvar = m->cur->nin - (uint32_t)nscanned;
+	l.nscan = (uint32_t)l.gp->n_output - l.nvar;
+	l.var = FTL_NEW_N(m->tmp, variable, l.nvar + 1);
+	scanned = FTL_NEW_N(m->tmp, ftl_val, (size_t)nscanned);
+	axes = FTL_NEW_N(m->tmp, int64_t, (size_t)nscanned);
+	a->num_scan_inputs = nscanned;
+	a->in_axes = scan_list(m, "scan_input_axes", (uint32_t)nscanned);
+	a->out_axes = scan_list(m, "scan_output_axes", l.nscan);
+	a->in_reverse = scan_list(m, "scan_input_directions", (uint32_t)nscanned);
+	a->out_reverse = scan_list(m, "scan_output_directions", l.nscan);
+	for (uint32_t k = 0; k < l.nvar && !m->failed; k++) {
+		l.var[k].init.v = ftl_imp_need(m, k);
+		l.var[k].kind = CARRIED;
+		l.var[k].type = *ftl_imp_type(m, l.var[k].init.v);
+	}
+	for (uint32_t k = 0; k < nscanned && !m->failed; k++) {
+		scanned[k] = ftl_imp_need(m, l.nvar + k);
+		axes[k] = ftl_imp_axis(m, a->in_axes.v[k], rank_of(m, scanned[k]));
+	}
+	if (m->failed)
+		return;
+	a->in_axes = ftl_imp_ints_copy(m, (uint32_t)nscanned, axes);
+	while (scan_body(m, &l, scanned, (uint32_t)nscanned, a))
+		ftl_node_erase(m->g, l.id);
+	finish(m, l.id);
+	for (uint32_t k = 0; k < m->cur->nout && !m->failed; k++)
+		ftl_imp_out(m, k, ftl_node_get(m->g, l.id)->out[k]);
+}

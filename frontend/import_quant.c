@@ -1,0 +1,296 @@
+/* Quantized ops: quantize and dequantize stay what they are; integer products become casts, subtractions of the zero
+ * points and a product in i32, followed by what the op adds. */
+#include "imp.h"
+
+static bool is_zero(imp *m, ftl_val v)
+{
+	double d;
+
+	return !v || (ftl_imp_known_f(m, v, &d) && d == 0);
+}
+
+static bool one_element(imp *m, ftl_val v)
+{
+	int64_t c;
+
+	return rank_of(m, v) == 0 || (ftl_dim_is_const(m->st, ftl_type_numel(m->g, ftl_imp_type(m, v)), &c) && c == 1);
+}
+
+static ftl_val scalar(imp *m, ftl_val v)
+{
+	return v && rank_of(m, v) ? ftl_imp_reshape(m, v, 0, NULL) : v;
+}
+
+/* axis and block of a quantize or dequantize; scale and zero are made scalars where there is one for the tensor */
+static void grain(imp *m, ftl_val x, ftl_val *scale, ftl_val *zero, int64_t *axis, int64_t *block)
+{
+	*block = ftl_imp_i(m, "block_size", 0);
+	*axis = -1;
+	/* one scale for a whole axis of one element is the same either way */
+	if (one_element(m, *scale) && rank_of(m, *scale) <= 1) {
+		*scale = scalar(m, *scale);
+		*zero = scalar(m, *zero);
+		*block = 0;
+		return;
+	}
+	*axis = ftl_imp_i(m, "axis", 1);
+	/* the axis of a vector is its only one, whatever the default says */
+	*axis = rank_of(m, x) == 1 && *axis == 1 ? 0 : ftl_imp_axis(m, *axis, rank_of(m, x));
+	if (m->failed)
+		return;
+	if (rank_of(m, *scale) == 1 && *block == 0 &&
+		ftl_dim_known_eq(m->st, ftl_imp_dim(m, *scale, 0), ftl_imp_dim(m, x, (int)*axis)) == 0)
+		bad_model(m, "the scale's size does not match axis %lld", (long long)*axis);
+}
+
+void ftl_imp_do_quantize(imp *m)
+{
+	struct ftl_attrs_quantize *a = NEW_ATTRS(m, quantize);
+	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), zero = ftl_imp_in(m, 2);
+	int64_t out = ftl_imp_i(m, "output_dtype", 0);
+
+	if (out == 21 || out == 22 || out == 25 || out == 26) {
+		unsupported(m, "quantizing to %s is not supported", ftl_onnx_dtype_name((int32_t)out));
+		return;
+	}
+	a->to = zero ? dtype_of(m, zero) : out ? ftl_imp_dtype(m, "output_dtype", FTL_U8) : FTL_U8;
+	grain(m, x, &scale, &zero, &a->axis, &a->block);
+	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_quantize, a, zero ? 3 : 2, (const ftl_val[]){x, scale, zero}));
+}
+
+void ftl_imp_do_dequantize(imp *m)
+{
+	struct ftl_attrs_dequantize *a = NEW_ATTRS(m, dequantize);
+	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), zero = ftl_imp_in(m, 2), y;
+
+	grain(m, x, &scale, &zero, &a->axis, &a->block);
+	y = ftl_imp_op(m, FTL_OP_dequantize, a, zero ? 3 : 2, (const ftl_val[]){x, scale, zero});
+	ftl_imp_out(m, 0, ftl_imp_cast(m, y, ftl_imp_dtype(m, "output_dtype", dtype_of(m, y))));
+}
+
+static ftl_val reduce_all(imp *m, ftl_op op, ftl_val x)
+{
+	int64_t axes[FTL_MAX_RANK];
+
+	for (int i = 0; i < rank_of(m, x); i++)
+		axes[i] = i;
+	return ftl_imp_reduce(m, op, x, (uint32_t)rank_of(m, x), axes, false);
+}
+
+/* y, scale, zero point as DynamicQuantizeLinear has them: the range includes 0, and a range of nothing has scale 1 */
+static void dynamic_quantize(imp *m, ftl_val x, ftl_val out[3])
+{
+	struct ftl_attrs_quantize *a = NEW_ATTRS(m, quantize);
+	ftl_val zero = e_num(m, x, 0), hi = op2(m, FTL_OP_max, reduce_all(m, FTL_OP_reduce_max, x), zero),
+		lo = op2(m, FTL_OP_min, reduce_all(m, FTL_OP_reduce_min, x), zero), range = e_sub(m, hi, lo), scale, zp;
+
+	scale = e_where(m, op2(m, FTL_OP_eq, range, zero), e_num(m, x, 1), e_div(m, range, e_num(m, x, 255)));
+	zp = op1(m, FTL_OP_round, e_sub(m, zero, e_div(m, lo, scale)));
+	zp = ftl_imp_op(m, FTL_OP_clip, NULL, 3, (const ftl_val[]){zp, zero, e_num(m, x, 255)});
+	zp = ftl_imp_cast(m, zp, FTL_U8);
+	a->axis = -1;
+	a->to = FTL_U8;
+	out[0] = ftl_imp_op(m, FTL_OP_quantize, a, 3, (const ftl_val[]){x, scale, zp});
+	out[1] = scale;
+	out[2] = zp;
+}
+
+void ftl_imp_do_dynamic_quantize(imp *m)
+{
+	ftl_val out[3];
+
+	dynamic_quantize(m, ftl_imp_need(m, 0), out);
+	for (uint32_t k = 0; k < 3; k++)
+		ftl_imp_out(m, k, out[k]);
+}
+
+/* x - zero in i32; a zero point per row or column has the shape to broadcast */
+static ftl_val centered(imp *m, ftl_val x, ftl_val zero)
+{
+	x = ftl_imp_cast(m, x, FTL_I32);
+	return is_zero(m, zero) ? x : e_sub(m, x, ftl_imp_cast(m, zero, FTL_I32));
+}
+
+/* A vector of n per row of the left operand: [n, 1]. */
+static ftl_val per_row(imp *m, ftl_val v)
+{
+	return !v || one_element(m, v) ? scalar(m, v) : rank_of(m, v) == 1 ? ftl_imp_unsqueeze(m, v, 1) : v;
+}
+
+static ftl_val per_column(imp *m, ftl_val v)
+{
+	return v && one_element(m, v) ? scalar(m, v) : v;
+}
+
+static ftl_val integer_matmul(imp *m, ftl_val a, ftl_val b, ftl_val az, ftl_val bz)
+{
+	return ftl_imp_matmul(m, centered(m, a, per_row(m, az)), centered(m, b, per_column(m, bz)), false, false, 1);
+}
+
+void ftl_imp_do_matmul_integer(imp *m)
+{
+	ftl_imp_out(m, 0,
+		integer_matmul(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 2), ftl_imp_in(m, 3)));
+}
+
+/* v[M] along axis 0 of a weight of this rank */
+static ftl_val per_filter(imp *m, ftl_val v, int rank, int axis)
+{
+	ftl_dim d[FTL_MAX_RANK];
+
+	if (!v || one_element(m, v))
+		return scalar(m, v);
+	for (int i = 0; i < rank; i++)
+		d[i] = i == axis ? ftl_imp_dim(m, v, 0) : dim_c(m, 1);
+	return ftl_imp_reshape(m, v, rank, d);
+}
+
+static ftl_val integer_conv(imp *m, ftl_val x, ftl_val w, ftl_val xz, ftl_val wz, ftl_val bias)
+{
+	return ftl_imp_conv(m, centered(m, x, scalar(m, xz)), centered(m, w, per_filter(m, wz, rank_of(m, w), 0)), bias);
+}
+
+void ftl_imp_do_conv_integer(imp *m)
+{
+	ftl_imp_out(m, 0,
+		integer_conv(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 2), ftl_imp_in(m, 3), 0));
+}
+
+/* sums * (sa * sb / sy), rounded and saturated around the zero point: the order ONNX Runtime has it in */
+static ftl_val requantize(imp *m, ftl_val acc, ftl_val sa, ftl_val sb, ftl_val sy, ftl_val yz)
+{
+	struct ftl_attrs_quantize *a = NEW_ATTRS(m, quantize);
+	ftl_val y = e_mul(m, ftl_imp_cast(m, acc, FTL_F32), e_div(m, e_mul(m, sa, sb), scalar(m, sy)));
+
+	a->axis = -1;
+	a->to = yz ? dtype_of(m, yz) : FTL_U8;
+	return ftl_imp_op(m, FTL_OP_quantize, a, yz ? 3 : 2, (const ftl_val[]){y, ftl_imp_scalar(m, FTL_F32, 1), scalar(m, yz)});
+}
+
+void ftl_imp_do_qlinear_matmul(imp *m)
+{
+	ftl_val acc = integer_matmul(m, ftl_imp_need(m, 0), ftl_imp_need(m, 3), ftl_imp_need(m, 2), ftl_imp_need(m, 5));
+
+	ftl_imp_out(m, 0, requantize(m, acc, per_row(m, ftl_imp_need(m, 1)), per_column(m, ftl_imp_need(m, 4)),
+		ftl_imp_need(m, 6), ftl_imp_need(m, 7)));
+}
+
+void ftl_imp_do_qlinear_conv(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0);
+	ftl_val acc = integer_conv(m, x, ftl_imp_need(m, 3), ftl_imp_need(m, 2), ftl_imp_need(m, 5), ftl_imp_in(m, 8));
+
+	ftl_imp_out(m, 0, requantize(m, acc, scalar(m, ftl_imp_need(m, 1)), per_filter(m, ftl_imp_need(m, 4), rank_of(m, x), 1),
+		ftl_imp_need(m, 6), ftl_imp_need(m, 7)));
+}
+
+/* ---- com.microsoft ---- */
+
+static ftl_val to_float(imp *m, ftl_val acc, ftl_val sa, ftl_val sb, ftl_val bias)
+{
+	ftl_val y = e_mul(m, ftl_imp_cast(m, acc, FTL_F32), e_mul(m, per_row(m, sa), per_column(m, sb)));
+
+	return bias ? e_add(m, y, bias) : y;
+}
+
+/* a, b, a_scale, b_scale, a_zero?, b_zero?, bias? */
+void ftl_imp_do_ms_matmul_integer_to_float(imp *m)
+{
+	ftl_val acc = integer_matmul(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 4), ftl_imp_in(m, 5));
+
+	ftl_imp_out(m, 0, to_float(m, acc, ftl_imp_need(m, 2), ftl_imp_need(m, 3), ftl_imp_in(m, 6)));
+}
+
+/* a (float), b, b_scale, b_zero?, bias? */
+void ftl_imp_do_ms_dynamic_quantize_matmul(imp *m)
+{
+	ftl_val q[3], acc;
+
+	dynamic_quantize(m, ftl_imp_need(m, 0), q);
+	acc = integer_matmul(m, q[0], ftl_imp_need(m, 1), q[2], ftl_imp_in(m, 3));
+	ftl_imp_out(m, 0, to_float(m, acc, q[1], ftl_imp_need(m, 2), ftl_imp_in(m, 4)));
+}
+
+/* Fields of `bits` bits, low ones first, each row of bytes on its own. */
+static uint8_t *unpack_bits(imp *m, const uint8_t *src, int64_t rows, int64_t row_bytes, int64_t per_row_n, unsigned bits)
+{
+	uint8_t *out = ftl_arena_array(m->arena, (size_t)(rows * per_row_n) + 1, 1);
+
+	for (int64_t r = 0; r < rows; r++) {
+		for (int64_t i = 0; i < per_row_n; i++) {
+			size_t bit = (size_t)i * bits, byte = bit / 8;
+			unsigned v = src[(size_t)(r * row_bytes) + byte] >> (bit % 8);
+			if (bit % 8 + bits > 8)
+				v |= (unsigned)src[(size_t)(r * row_bytes) + byte + 1] << (8 - bit % 8);
+			out[r * per_row_n + i] = (uint8_t)(v & ((1u << bits) - 1));
+		}
+	}
+	return out;
+}
+
+static ftl_val bytes_const(imp *m, int64_t rows, int64_t cols, const uint8_t *data)
+{
+	ftl_blob b = {.data = data, .bytes = (size_t)(rows * cols)};
+
+	if (m->failed)
+		return 0;
+	return ftl_build_const(&m->b, ftl_type_make_const(m->g, FTL_U8, 2, (const int64_t[]){rows, cols}),
+		ftl_arena_dup(m->arena, &b, sizeof b));
+}
+
+/* a, b [N, blocks, bytes], scales [N * blocks], zero points?, group index?, bias?: the weight as bytes, dequantized in
+ * blocks along K */
+void ftl_imp_do_ms_matmul_nbits(imp *m)
+{
+	ftl_val a = ftl_imp_need(m, 0), b = ftl_imp_need(m, 1), scales = ftl_imp_need(m, 2), zp = ftl_imp_in(m, 3), w, zero;
+	int64_t k = ftl_imp_i(m, "K", 0), n = ftl_imp_i(m, "N", 0), bits = ftl_imp_i(m, "bits", 4),
+		block = ftl_imp_i(m, "block_size", 0), blocks, blob, zbytes;
+	struct ftl_attrs_dequantize *at = NEW_ATTRS(m, dequantize);
+	const ftl_blob *packed = b ? ftl_const_blob(m->g, b) : NULL, *pz = zp ? ftl_const_blob(m->g, zp) : NULL;
+
+	if (m->failed)
+		return;
+	if (k <= 0 || n <= 0 || k > (int64_t)1 << 31 || n > (int64_t)1 << 31 || k > ((int64_t)1 << 40) / n || bits < 2 || bits > 8 || block < 16 ||
+		block > 65536 || (block & (block - 1))) {
+		bad_model(m, "K, N, bits or block_size make no sense");
+		return;
+	}
+	if (ftl_imp_in(m, 4)) {
+		unsupported(m, "a group index is not supported");
+		return;
+	}
+	blocks = (k + block - 1) / block;
+	blob = block * bits / 8;
+	if (!packed || (zp && dtype_of(m, zp) == FTL_U8 && !pz)) {
+		unsupported(m, "the weight must be constant");
+		return;
+	}
+	zbytes = (blocks * bits + 7) / 8;
+	if (packed->bytes != (size_t)(n * blocks * blob) || (pz && dtype_of(m, zp) == FTL_U8 && pz->bytes != (size_t)(n * zbytes))) {
+		bad_model(m, "the weight or the zero points have the wrong size");
+		return;
+	}
+	ftl_dim grid[2] = {dim_c(m, n), dim_c(m, blocks)};
+	scales = ftl_imp_reshape(m, scales, 2, grid);
+	w = bytes_const(m, n, blocks * block, unpack_bits(m, packed->data, n * blocks, blob, block, (unsigned)bits));
+	at->axis = 1;
+	at->block = block;
+	if (zp && dtype_of(m, zp) != FTL_U8) { /* float zero points: (q - z) * s */
+		ftl_dim three[3] = {grid[0], grid[1], dim_c(m, block)}, flat[2] = {grid[0], dim_c(m, blocks * block)};
+		ftl_val q = ftl_imp_cast(m, ftl_imp_reshape(m, w, 3, three), dtype_of(m, scales));
+		q = e_sub(m, q, ftl_imp_unsqueeze(m, ftl_imp_reshape(m, zp, 2, grid), 2));
+		w = ftl_imp_reshape(m, e_mul(m, q, ftl_imp_unsqueeze(m, scales, 2)), 2, flat);
+	} else {
+		if (pz) {
+			zero = bytes_const(m, n, blocks, unpack_bits(m, pz->data, n, zbytes, blocks, (unsigned)bits));
+		} else {
+			uint8_t *mid = ftl_arena_array(m->arena, (size_t)(n * blocks), 1);
+			memset(mid, 1 << (bits - 1), (size_t)(n * blocks));
+			zero = bytes_const(m, n, blocks, mid);
+		}
+		w = ftl_imp_op(m, FTL_OP_dequantize, at, 3, (const ftl_val[]){w, scales, zero});
+	}
+	w = ftl_imp_slice(m, w, 1, dim_c(m, 0), dim_c(m, k));
+	a = ftl_imp_matmul(m, a, ftl_imp_cast(m, w, dtype_of(m, a)), false, true, 1);
+	ftl_imp_out(m, 0, ftl_imp_in(m, 5) ? e_add(m, a, ftl_imp_in(m, 5)) : a);
+}
