@@ -6,19 +6,6 @@
 
 #include <inttypes.h>
 
-static void fill(ftl_text *t, const char *name, const char *text)
-{
-	for (;;) {
-		size_t n = strcspn(text, "@");
-
-		ftl_text_bytes(t, text, n);
-		if (!text[n])
-			return;
-		ftl_text_bytes(t, name, strlen(name));
-		text += n + 1;
-	}
-}
-
 /* runtime/abi.h without its comments; a test compares the two. */
 static const char abi[] =
 	"#ifndef RUNTIME_ABI_H\n"
@@ -359,15 +346,15 @@ static void print_intro(const ftl_artifact *a, ftl_text *t)
 {
 	ftl_text_add(t, "/* %s.h, made by fettle: running the model \"", a->name);
 	ftl_c_comment(t, a->module->name);
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\" from C or C++.\n"
 	     " *\n"
 	     " *\t@_context model;\n"
 	     " *\t@_io io;\n");
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     a->embed ? " *\t@_init(&model, NULL, 0);              the weights are in the program\n"
 		      : " *\t@_init(&model, weights, bytes);        the contents of @.weights, 64-byte aligned, kept in memory\n");
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     " *\tmemset(&io, 0, sizeof io);\n"
 	     " *\tio.dims, io.INPUT, io.OUTPUT and io.OUTPUT_bytes = ...\n"
 	     " *\tworkspace = 64-byte aligned memory of @_workspace_size(&io.dims) bytes;\n"
@@ -376,10 +363,10 @@ static void print_intro(const ftl_artifact *a, ftl_text *t)
 	     " * Tensors are dense, in C order. Nothing here keeps state: one context serves many threads at once, each with its own\n"
 	     " * io and workspace.");
 	if (block_allocates(a->module->main, &a->module->main->body))
-		fill(t, a->name, " This model needs the context's alloc hook: sizes of intermediate results depend on data.");
+		ftl_c_template(t, a->name, " This model needs the context's alloc hook: sizes of intermediate results depend on data.");
 	else
-		fill(t, a->name, " No memory is allocated, unless for outputs that are left NULL, by the context's alloc hook.");
-	fill(t, a->name,
+		ftl_c_template(t, a->name, " No memory is allocated, unless for outputs that are left NULL, by the context's alloc hook.");
+	ftl_c_template(t, a->name,
 	     "\n * Link with -lm. Define @_THREADS before including this for a thread pool (POSIX threads). */\n"
 	     "#ifndef @_H\n#define @_H\n\n"
 	     "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n\n"
@@ -387,16 +374,16 @@ static void print_intro(const ftl_artifact *a, ftl_text *t)
 	     "/* ---- the boundary to the code; the same in every model ---- */\n");
 	ftl_abi_print(t);
 	ftl_text_bytes(t, common, sizeof common - 1);
-	fill(t, a->name, "\nint64_t @_main(ftl_run *run);\nint64_t @_size(const ftl_run *run);\n");
+	ftl_c_template(t, a->name, "\nint64_t @_main(ftl_run *run);\nint64_t @_size(const ftl_run *run);\n");
 	if (a->embed)
-		fill(t, a->name, "extern const uint64_t @_weights[];\n");
+		ftl_c_template(t, a->name, "extern const uint64_t @_weights[];\n");
 }
 
 static void print_types(const ftl_artifact *a, const struct symbols *s, const char **names, ftl_arena *arena, ftl_text *t)
 {
 	const ftl_kmodule *m = a->module;
 
-	fill(t, a->name, "\n/* ---- the model ---- */\n\n/* Sizes that the inputs leave open. */\ntypedef struct @_dims {\n");
+	ftl_c_template(t, a->name, "\n/* ---- the model ---- */\n\n/* Sizes that the inputs leave open. */\ntypedef struct @_dims {\n");
 	for (uint32_t k = 0; k < s->list.n; k++) {
 		ftl_text_add(t, "\tint64_t %s; /* ", s->name[s->list.v[k]]);
 		ftl_c_comment(t, ftl_dim_get(m->st, s->list.v[k])->name);
@@ -404,7 +391,7 @@ static void print_types(const ftl_artifact *a, const struct symbols *s, const ch
 	}
 	if (s->list.n == 0)
 		ftl_text_add(t, "\tint64_t none; /* there are none */\n");
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "} @_dims;\n\n"
 	     "/* Inputs: the caller's memory. Outputs: give memory of NAME_bytes bytes, or NULL (all zero) to have it from the alloc\n"
 	     " * hook, then to be freed with @_free. A run writes NAME_bytes and NAME_dims. */\n"
@@ -424,7 +411,7 @@ static void print_types(const ftl_artifact *a, const struct symbols *s, const ch
 		if (rank > 0)
 			ftl_text_add(t, "\tint64_t %s_dims[%d];\n", n, rank);
 	}
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "} @_io;\n\n"
 	     "typedef struct @_context {\n"
 	     "\t/* Hooks, all optional; @_init clears them. */\n"
@@ -436,7 +423,7 @@ static void print_types(const ftl_artifact *a, const struct symbols *s, const ch
 	     "\tvoid (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count, int64_t cost);\n"
 	     "\tvoid *parallel_user;\n");
 	ftl_text_add(t, "\tconst void *blobs[%u];\n", a->nblobs ? a->nblobs : 1);
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "} @_context;\n\n"
 	     "/* Codes that are not one of the model's own messages. */\n"
 	     "enum { @_OK = 0, @_NO_MEMORY = 1, @_SMALL_OUTPUT = -1, @_BAD_ARGUMENT = -2, @_BAD_WEIGHTS = -3, @_BAD_DIMS = -4 };\n");
@@ -445,7 +432,7 @@ static void print_types(const ftl_artifact *a, const struct symbols *s, const ch
 
 static void print_error(const ftl_artifact *a, ftl_text *t)
 {
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\n/* What a code means; never NULL. */\n"
 	     "static inline const char *@_error(int code)\n{\n"
 	     "\tswitch (code) {\n"
@@ -465,20 +452,20 @@ static void print_error(const ftl_artifact *a, ftl_text *t)
 
 static void print_init(const ftl_artifact *a, ftl_text *t)
 {
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     a->embed ? "\n/* Get ready to run: once, before anything else. weights: NULL, 0. */\n"
 		      : "\n/* Get ready to run: once, before anything else. weights: the contents of @.weights, at least 16-byte aligned (64 is\n"
 			" * best), which must stay where they are. */\n");
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "static inline int @_init(@_context *c, const void *weights, size_t bytes)\n{\n"
 	     "\tuint64_t head[8], entry[2];\n\tconst char *p;\n\tuint64_t k;\n\n"
 	     "\tif (!c)\n\t\treturn @_BAD_ARGUMENT;\n"
 	     "\tmemset(c, 0, sizeof *c);\n");
 	if (a->embed) {
-		fill(t, a->name, "\tif (!weights) {\n\t\tweights = @_weights;\n");
+		ftl_c_template(t, a->name, "\tif (!weights) {\n\t\tweights = @_weights;\n");
 		ftl_text_add(t, "\t\tbytes = %" PRIu64 "u;\n\t}\n", a->bytes);
 	}
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\tp = (const char *)weights;\n"
 	     "\tif (!p || bytes < sizeof head)\n\t\treturn @_BAD_WEIGHTS;\n"
 	     "\tmemcpy(head, p, sizeof head);\n");
@@ -487,7 +474,7 @@ static void print_init(const ftl_artifact *a, ftl_text *t)
 		     "\tif (head[0] != UINT64_C(0x7477656c74746566) || head[1] != UINT64_C(0x%016" PRIx64 ") || head[2] != %uu || "
 		     "head[3] > bytes)\n",
 		     a->identity, a->nblobs);
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\t\treturn @_BAD_WEIGHTS;\n"
 	     "\tif (((uintptr_t)p & 7) != 0)\n\t\treturn @_BAD_ARGUMENT;\n"
 	     "\tif (head[3] < 64 || head[2] > (head[3] - 64) / 16)\n\t\treturn @_BAD_WEIGHTS;\n"
@@ -505,13 +492,13 @@ static void print_shapes(const ftl_artifact *a, const struct symbols *s, ftl_are
 	size_t ndims = (size_t)ftl_dim_count(m->st) + 1;
 	struct formula f = {.t = t, .s = s, .done = FTL_NEW_N(arena, bool, ndims), .indent = "\t"};
 
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\n/* Shapes and sizes of the inputs. */\n"
 	     "static inline int @_shape_inputs(const @_dims *dims, ftl_io *in)\n{\n\tint bad = 0;\n");
 	if (s->list.n == 0)
 		ftl_text_add(t, "\t(void)dims;\n");
 	else
-		fill(t, a->name, "\tif (!dims)\n\t\treturn @_BAD_ARGUMENT;\n");
+		ftl_c_template(t, a->name, "\tif (!dims)\n\t\treturn @_BAD_ARGUMENT;\n");
 	ftl_text_add(t, "\t(void)in;\n\t{\n");
 	f.indent = "\t\t";
 	for (uint32_t k = 0; k < m->inputs.n; k++) {
@@ -524,7 +511,7 @@ static void print_shapes(const ftl_artifact *a, const struct symbols *s, ftl_are
 		ftl_text_add(t, "\t\tin[%u].bytes = fettle_bytes(in[%u].dims, %d, %zuu, &bad);\n", k, k, type->rank,
 			     ftl_dtype_bytes(type->dtype));
 	}
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\t}\n\treturn bad ? @_BAD_DIMS : @_OK;\n}\n\n"
 	     "/* Bytes of output number `output`, in the order of @_io; (size_t)-1 if that is not known before the run. */\n"
 	     "static inline size_t @_output_bytes(const @_dims *dims, int output)\n{\n"
@@ -548,7 +535,7 @@ static void print_shapes(const ftl_artifact *a, const struct symbols *s, ftl_are
 			     ftl_dtype_bytes(type->dtype));
 	}
 	ftl_text_add(t, "\tdefault:\n\t\tbad = 1;\n\t\tbreak;\n\t}\n\treturn bad ? (size_t)-1 : bytes;\n}\n");
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\n/* Bytes of workspace that a run with these dims needs; (size_t)-1 if the dims make no sense. */\n"
 	     "static inline size_t @_workspace_size(const @_dims *dims)\n{\n"
 	     "\tftl_io in[@_INPUTS + 1];\n\tftl_run run;\n\tint64_t n;\n\n"
@@ -562,7 +549,7 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 {
 	const ftl_kmodule *m = a->module;
 
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\n/* Run once. workspace: @_workspace_size(&io->dims) bytes, 64-byte aligned, not in use by another run. */\n"
 	     "static inline int @_run(const @_context *c, @_io *io, void *workspace)\n{\n"
 	     "\tftl_io in[@_INPUTS + 1], out[@_OUTPUTS + 1];\n"
@@ -575,16 +562,16 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 	     "\tcall.parallel = c->parallel;\n\tcall.parallel_user = c->parallel_user;\n\tcall.first = NULL;\n");
 	for (uint32_t k = 0; k < m->inputs.n; k++) {
 		ftl_text_add(t, "\tin[%u].data = (void *)(uintptr_t)io->%s;\n", k, names[k]);
-		fill(t, a->name, "\tif (");
+		ftl_c_template(t, a->name, "\tif (");
 		ftl_text_add(t, "!in[%u].data && in[%u].bytes != 0)\n", k, k);
-		fill(t, a->name, "\t\treturn @_BAD_ARGUMENT;\n");
+		ftl_c_template(t, a->name, "\t\treturn @_BAD_ARGUMENT;\n");
 	}
 	for (uint32_t k = 0; k < m->outputs.n; k++) {
 		const char *n = names[m->inputs.n + k];
 
 		ftl_text_add(t, "\tout[%u].data = io->%s;\n\tout[%u].bytes = io->%s ? io->%s_bytes : 0;\n", k, n, k, n, n);
 	}
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\trun.in = in;\n\trun.out = out;\n\trun.workspace = workspace;\n\trun.blobs = c->blobs;\n\trun.user = &call;\n"
 	     "\trun.alloc = c->alloc ? fettle_alloc : NULL;\n\trun.free = fettle_free;\n"
 	     "\trun.parallel = c->parallel ? fettle_parallel : NULL;\n"
@@ -602,7 +589,7 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 		ftl_text_add(t, "\t\tio->%s_bytes = fettle_bytes(out[%u].dims, %d, %zuu, &bad);\n\t}\n", n, k,
 			     m->outputs.v[k].type.rank, ftl_dtype_bytes(m->outputs.v[k].type.dtype));
 	}
-	fill(t, a->name,
+	ftl_c_template(t, a->name,
 	     "\t(void)bad;\n\twhile (call.first) /* what a failed run left */\n"
 	     "\t\tfettle_free(&call, (char *)call.first + 64);\n"
 	     "\treturn code;\n}\n\n"
@@ -710,6 +697,6 @@ void ftl_header_print(const ftl_artifact *a, ftl_text *t)
 	print_init(a, t);
 	print_shapes(a, &s, arena, t);
 	print_run(a, names, t);
-	fill(t, a->name, threads);
+	ftl_c_template(t, a->name, threads);
 	ftl_text_add(t, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
 }

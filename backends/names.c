@@ -93,3 +93,16 @@ void ftl_c_string(ftl_text *t, const char *s)
 	}
 	ftl_text_bytes(t, "\"", 1);
 }
+
+void ftl_c_template(ftl_text *t, const char *name, const char *text)
+{
+	for (;;) {
+		size_t n = strcspn(text, "@");
+
+		ftl_text_bytes(t, text, n);
+		if (!text[n])
+			return;
+		ftl_text_bytes(t, name, strlen(name));
+		text += n + 1;
+	}
+}

@@ -1,5 +1,7 @@
 /* The weights image (its layout is in backends/artifact.h), and files written in pieces. */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
 #include "backends/artifact.h"
 
 #include <errno.h>

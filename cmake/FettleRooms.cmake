@@ -149,5 +149,5 @@ function(fettle_cli)
 	set_target_properties(fettle_cli PROPERTIES OUTPUT_NAME fettle
 		INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}")
 	target_include_directories(fettle_cli PRIVATE "${PROJECT_SOURCE_DIR}/cli")
-	target_link_libraries(fettle_cli PRIVATE fettle_flags fettle fettle_dep_math)
+	target_link_libraries(fettle_cli PRIVATE fettle_flags fettle fettle_dep_cjson fettle_dep_math)
 endfunction()

@@ -78,9 +78,24 @@ static void inline_branch(imp *m, const Onnx__GraphProto *gp)
 	ftl_imp_scope_pop(m, before);
 }
 
+/* Exporters turn `squeeze if the size is 1` into an If whose branches differ in rank. What follows was traced with the
+ * lower one, so the other branch reshapes to it: where that does not fit, the run ends with an error. */
+static void same_rank(imp *m, const ftl_region_id *region, ftl_val *const *out, uint32_t k)
+{
+	int low = rank_of(m, out[1][k]) < rank_of(m, out[0][k]);
+	const ftl_type *t = ftl_imp_type(m, out[low][k]);
+
+	if (t->rank == rank_of(m, out[!low][k]))
+		return;
+	inside was = enter(m, region[!low]);
+	out[!low][k] = ftl_imp_reshape(m, out[!low][k], t->rank, t->dims);
+	leave(m, was);
+}
+
 void ftl_imp_do_if(imp *m)
 {
-	ftl_val cond = ftl_imp_need(m, 0), *out;
+	ftl_val cond = ftl_imp_need(m, 0), *out[2];
+	ftl_region_id region[2];
 	const Onnx__GraphProto *branch[2] = {ftl_imp_subgraph(m, "then_branch"), ftl_imp_subgraph(m, "else_branch")};
 	uint32_t n = m->cur->nout;
 	ftl_node_id id;
@@ -100,14 +115,20 @@ void ftl_imp_do_if(imp *m)
 	if (m->failed)
 		return;
 	id = ftl_node_new(&m->b, FTL_OP_if, &cond, 1, NULL, n);
-	out = FTL_NEW_N(m->tmp, ftl_val, n + 1);
 	for (int i = 0; i < 2; i++) {
-		inside was = enter(m, ftl_region_new(m->g, id));
+		out[i] = FTL_NEW_N(m->tmp, ftl_val, n + 1);
+		region[i] = ftl_region_new(m->g, id);
+		inside was = enter(m, region[i]);
 		ftl_imp_graph(m, branch[i]);
 		for (uint32_t k = 0; k < n && !m->failed; k++)
-			out[k] = result_tensor(m, branch[i], k);
-		if (!m->failed)
-			ftl_build_yield(&m->b, out, n);
+			out[i][k] = result_tensor(m, branch[i], k);
+		leave(m, was);
+	}
+	for (uint32_t k = 0; k < n && !m->failed; k++)
+		same_rank(m, region, out, k);
+	for (int i = 0; i < 2 && !m->failed; i++) {
+		inside was = enter(m, region[i]);
+		ftl_build_yield(&m->b, out[i], n);
 		leave(m, was);
 	}
 	finish(m, id);

@@ -335,6 +335,11 @@ static void import_node(imp *m, const Onnx__NodeProto *n, size_t index)
 
 /* ---- a list of nodes ---- */
 
+static bool is_constant(const Onnx__NodeProto *n)
+{
+	return n->op_type && !strcmp(n->op_type, "Constant") && n->n_output == 1;
+}
+
 typedef struct visit {
 	uint32_t node, dep, end; /* dependencies left: deps[dep .. end) */
 } visit;
@@ -348,11 +353,20 @@ void ftl_imp_nodes(imp *m, size_t n, Onnx__NodeProto **nodes)
 
 	for (size_t i = 0; i < n; i++) {
 		ids[i] = (uint32_t)i;
-		for (size_t k = 0; k < nodes[i]->n_output; k++)
-			if (nodes[i]->output[k][0] && !ftl_map_get(o.maker, nodes[i]->output[k]))
-				ftl_map_set(o.maker, nodes[i]->output[k], &ids[i]);
+		for (size_t k = 0; k < nodes[i]->n_output; k++) {
+			const uint32_t *other = nodes[i]->output[k][0] ? ftl_map_get(o.maker, nodes[i]->output[k]) : NULL;
+			/* Of Constant nodes with one name the last counts, as in ONNX Runtime: tools that edit shapes leave
+			 * such pairs behind. Any other name given twice is an error when it is bound. */
+			if (other && is_constant(nodes[i]) && is_constant(nodes[*other]))
+				state[*other] = 2;
+			else if (other || !nodes[i]->output[k][0])
+				continue;
+			ftl_map_set(o.maker, nodes[i]->output[k], &ids[i]);
+		}
 	}
 	for (size_t root = 0; root < n && !m->failed; root++) {
+		if (state[root])
+			continue;
 		uint32_t next = (uint32_t)root;
 		for (bool enter = true; !m->failed;) {
 			if (enter && state[next] == 1) {

@@ -161,9 +161,7 @@ static bool as_copy(struct decoder *d, ftl_icode *c)
 
 	switch ((ftl_kop)i->op) {
 	case FTL_K_extract:
-	case FTL_K_slice:
-		c->a += (uint32_t)i->imm * ftl_ielem_size(t.elem);
-		break;
+	case FTL_K_slice: c->a += (uint32_t)i->imm * ftl_ielem_size(t.elem); break;
 	case FTL_K_set:
 		t = ftl_ktype_of(d->fn->f, i->a[0]);
 		c->dst = c->a;
@@ -171,10 +169,8 @@ static bool as_copy(struct decoder *d, ftl_icode *c)
 		break;
 	case FTL_K_bitcast:
 	case FTL_K_var:
-	case FTL_K_get:
-		break;
-	default:
-		return false;
+	case FTL_K_get: break;
+	default: return false;
 	}
 	c->size = (uint16_t)(t.lanes * ftl_ielem_size(t.elem));
 	c->fn = ftl_interp_copy(c->size);
@@ -270,7 +266,8 @@ static void decode_block(struct decoder *d, const ftl_kblock *b)
 			continue;
 		}
 		/* reductions read as many lanes as their operand has, comparisons make as many */
-		if (i->a[0] && ftl_kop_get(i->op)->rule == K_RULE_OWN && ftl_ktype_of(d->fn->f, i->a[0]).elem < FTL_PTR &&
+		if (i->a[0] && ftl_kop_get(i->op)->rule == K_RULE_OWN &&
+		    ftl_ktype_of(d->fn->f, i->a[0]).elem < FTL_PTR &&
 		    ftl_interp_elementwise(i->op, ftl_ktype_of(d->fn->f, i->a[0]).elem))
 			c.lanes = ftl_ktype_of(d->fn->f, i->a[0]).lanes;
 		if (!as_copy(d, &c))

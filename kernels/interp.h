@@ -30,8 +30,8 @@ typedef struct ftl_icode {
 	ftl_ifn fn;
 	uint32_t dst, a, b, c; /* places in the register file; dst is the fourth operand where there is no result */
 	uint16_t lanes;
-	uint16_t size;         /* bytes of an element, or of the whole value for copies */
-	uint32_t to;           /* jumps: index of the target */
+	uint16_t size; /* bytes of an element, or of the whole value for copies */
+	uint32_t to;   /* jumps: index of the target */
 	int64_t imm;
 	const ftl_kinst *inst;
 	uint32_t number; /* for messages */
@@ -40,7 +40,7 @@ typedef struct ftl_icode {
 typedef struct ftl_ifunc {
 	const ftl_kfunc *f;
 	ftl_icode *code;
-	uint32_t *place;    /* register of each value */
+	uint32_t *place; /* register of each value */
 	uint8_t *reg;
 	uint32_t grid;
 } ftl_ifunc;
@@ -95,7 +95,7 @@ ftl_ifn ftl_interp_copy(uint32_t bytes); /* dst = a, `size` bytes */
 /* interp_prog.c: the program's instructions; NULL for others */
 ftl_ifn ftl_interp_program(ftl_kop op);
 ftl_iregion *ftl_interp_alloc(ftl_irun *r, int64_t bytes); /* NULL: recorded as the run's error */
-ftl_iheap *ftl_iheap_new(ftl_arena *arena); /* what is still there is freed with the arena */
+ftl_iheap *ftl_iheap_new(ftl_arena *arena);                /* what is still there is freed with the arena */
 void ftl_iheap_clear(void *heap);
 /* interp.c */
 ftl_ifunc *ftl_interp_decode(ftl_irun *r, const ftl_kfunc *f);

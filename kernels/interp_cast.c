@@ -90,16 +90,14 @@ FROM_FLOAT(BF16, uint16_t, ftl_bf16_to_f32)
 
 #define ROW(FROM)                                                                                                      \
 	[FTL_##FROM] = {                                                                                               \
-		[FTL_F32] = FROM##_F32, [FTL_F64] = FROM##_F64, [FTL_F16] = FROM##_F16, [FTL_BF16] = FROM##_BF16,      \
-		[FTL_I8] = FROM##_I8,   [FTL_I16] = FROM##_I16, [FTL_I32] = FROM##_I32, [FTL_I64] = FROM##_I64,        \
-		[FTL_U8] = FROM##_U8,   [FTL_U16] = FROM##_U16, [FTL_U32] = FROM##_U32, [FTL_U64] = FROM##_U64,        \
+		[FTL_F32] = FROM##_F32,   [FTL_F64] = FROM##_F64, [FTL_F16] = FROM##_F16, [FTL_BF16] = FROM##_BF16,    \
+		[FTL_I8] = FROM##_I8,     [FTL_I16] = FROM##_I16, [FTL_I32] = FROM##_I32, [FTL_I64] = FROM##_I64,      \
+		[FTL_U8] = FROM##_U8,     [FTL_U16] = FROM##_U16, [FTL_U32] = FROM##_U32, [FTL_U64] = FROM##_U64,      \
 		[FTL_BOOL] = FROM##_BOOL,                                                                              \
 	},
 
-static const ftl_ifn table[FTL_DTYPE_COUNT][FTL_DTYPE_COUNT] = {
-	ROW(F32) ROW(F64) ROW(F16) ROW(BF16) ROW(I8) ROW(I16) ROW(I32) ROW(I64) ROW(U8) ROW(U16) ROW(U32) ROW(U64)
-	ROW(BOOL)
-};
+static const ftl_ifn table[FTL_DTYPE_COUNT][FTL_DTYPE_COUNT] = {ROW(F32) ROW(F64) ROW(F16) ROW(BF16) ROW(I8) ROW(
+	I16) ROW(I32) ROW(I64) ROW(U8) ROW(U16) ROW(U32) ROW(U64) ROW(BOOL)};
 
 ftl_ifn ftl_interp_cast(ftl_dtype from, ftl_dtype to)
 {

@@ -235,23 +235,15 @@ ftl_ifn ftl_interp_memory(const ftl_kfunc *f, const ftl_kinst *i)
 	bool bools = t.elem == FTL_BOOL;
 
 	switch ((ftl_kop)i->op) {
-	case FTL_K_loadn:
-		return loadn;
-	case FTL_K_storen:
-		return storen;
-	case FTL_K_prefetch:
-		return prefetch;
-	case FTL_K_copy:
-		return copy_memory;
-	case FTL_K_zero:
-		return zero_memory;
-	case FTL_K_offset:
-		return offset;
+	case FTL_K_loadn: return loadn;
+	case FTL_K_storen: return storen;
+	case FTL_K_prefetch: return prefetch;
+	case FTL_K_copy: return copy_memory;
+	case FTL_K_zero: return zero_memory;
+	case FTL_K_offset: return offset;
 	case FTL_K_load:
-	case FTL_K_store:
-		break;
-	default:
-		return NULL;
+	case FTL_K_store: break;
+	default: return NULL;
 	}
 	if (ftl_ktype_of(f, i->a[1]).lanes > 1)
 		return load ? (bools ? gather_bools : gather) : scatter;
@@ -260,14 +252,10 @@ ftl_ifn ftl_interp_memory(const ftl_kfunc *f, const ftl_kinst *i)
 	if (t.lanes > 1)
 		return load ? load_lanes : store_lanes;
 	switch (ftl_ielem_size(t.elem)) {
-	case 1:
-		return load ? load1 : store1;
-	case 2:
-		return load ? load2 : store2;
-	case 4:
-		return load ? load4 : store4;
-	default:
-		return load ? load8 : store8;
+	case 1: return load ? load1 : store1;
+	case 2: return load ? load2 : store2;
+	case 4: return load ? load4 : store4;
+	default: return load ? load8 : store8;
 	}
 }
 
@@ -290,20 +278,13 @@ COPY(copy_any, c->size)
 ftl_ifn ftl_interp_copy(uint32_t bytes)
 {
 	switch (bytes) {
-	case 1:
-		return copy1;
-	case 2:
-		return copy2;
-	case 4:
-		return copy4;
-	case 8:
-		return copy8;
-	case 16:
-		return copy16;
-	case 64:
-		return copy64;
-	default:
-		return copy_any;
+	case 1: return copy1;
+	case 2: return copy2;
+	case 4: return copy4;
+	case 8: return copy8;
+	case 16: return copy16;
+	case 64: return copy64;
+	default: return copy_any;
 	}
 }
 
@@ -389,30 +370,19 @@ ftl_ifn ftl_interp_move(const ftl_kinst *i)
 	bool select = i->op == FTL_K_select;
 
 	switch ((ftl_kop)i->op) {
-	case FTL_K_ramp:
-		return ramp;
-	case FTL_K_insert:
-		return insert;
-	case FTL_K_join:
-		return join;
-	case FTL_K_dot4:
-		return dot4;
+	case FTL_K_ramp: return ramp;
+	case FTL_K_insert: return insert;
+	case FTL_K_join: return join;
+	case FTL_K_dot4: return dot4;
 	case FTL_K_select:
-	case FTL_K_splat:
-		break;
-	default:
-		return NULL;
+	case FTL_K_splat: break;
+	default: return NULL;
 	}
 	switch (size) {
-	case 1:
-		return select ? select_1 : splat_1;
-	case 2:
-		return select ? select_2 : splat_2;
-	case 4:
-		return select ? select_4 : splat_4;
-	case 8:
-		return select ? select_8 : splat_8;
-	default:
-		return select_ptr;
+	case 1: return select ? select_1 : splat_1;
+	case 2: return select ? select_2 : splat_2;
+	case 4: return select ? select_4 : splat_4;
+	case 8: return select ? select_8 : splat_8;
+	default: return select_ptr;
 	}
 }

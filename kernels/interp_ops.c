@@ -150,8 +150,9 @@ FLOAT(F64, double, )
 
 #define MATH(X)                                                                                                        \
 	X(sqrt)                                                                                                        \
-	X(floor) X(ceil) X(trunc) X(rint) X(exp) X(log) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh)   \
-		X(tanh) X(asinh) X(acosh) X(atanh) X(erf)
+	X(floor)                                                                                                       \
+	X(ceil) X(trunc) X(rint) X(exp) X(log) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh)    \
+		X(asinh) X(acosh) X(atanh) X(erf)
 #define MATH_FNS(op) UNARY(op, F32, float, op##f(x[l])) UNARY(op, F64, double, op(x[l]))
 MATH(MATH_FNS)
 
@@ -168,10 +169,9 @@ MATH(MATH_FNS)
 
 static const ftl_ifn table[FTL_K_COUNT][FTL_DTYPE_COUNT] = {
 	NUMBERS(add) NUMBERS(sub) NUMBERS(mul) NUMBERS(div) NUMBERS(rem) NUMBERS(min) NUMBERS(max) NUMBERS(fma)
-	NUMBERS(neg) NUMBERS(abs) INTS_BOOL(and) INTS_BOOL(or) INTS_BOOL(xor) INTS_BOOL(not) INTS(shl) INTS(shr)
-	INTS(popcount) ALL(eq) ALL(ne) NUMBERS(lt) NUMBERS(le) FLOATS(pow) MATH(FLOATS)
-	NUMBERS(reduce_add) NUMBERS(reduce_mul) NUMBERS(reduce_min) NUMBERS(reduce_max)
-};
+		NUMBERS(neg) NUMBERS(abs) INTS_BOOL(and) INTS_BOOL(or) INTS_BOOL(xor) INTS_BOOL(not ) INTS(shl)
+			INTS(shr) INTS(popcount) ALL(eq) ALL(ne) NUMBERS(lt) NUMBERS(le) FLOATS(pow) MATH(FLOATS)
+				NUMBERS(reduce_add) NUMBERS(reduce_mul) NUMBERS(reduce_min) NUMBERS(reduce_max)};
 
 /* By the type of the operands. */
 ftl_ifn ftl_interp_elementwise(ftl_kop op, ftl_dtype t)

@@ -217,25 +217,15 @@ FN(launch)
 ftl_ifn ftl_interp_program(ftl_kop op)
 {
 	switch (op) {
-	case FTL_K_in_ptr:
-		return in_ptr;
-	case FTL_K_in_dim:
-		return in_dim;
-	case FTL_K_out_ptr:
-		return out_ptr;
-	case FTL_K_out_dim:
-		return out_dim;
-	case FTL_K_blob:
-		return blob;
-	case FTL_K_buf:
-		return buf;
-	case FTL_K_alloc:
-		return alloc;
-	case FTL_K_free:
-		return free_;
-	case FTL_K_launch:
-		return launch;
-	default:
-		return NULL;
+	case FTL_K_in_ptr: return in_ptr;
+	case FTL_K_in_dim: return in_dim;
+	case FTL_K_out_ptr: return out_ptr;
+	case FTL_K_out_dim: return out_dim;
+	case FTL_K_blob: return blob;
+	case FTL_K_buf: return buf;
+	case FTL_K_alloc: return alloc;
+	case FTL_K_free: return free_;
+	case FTL_K_launch: return launch;
+	default: return NULL;
 	}
 }

@@ -260,8 +260,7 @@ ftl_kv ftl_k_in_ptr(ftl_kb *b, uint32_t input)
 ftl_kv ftl_k_in_dim(ftl_kb *b, uint32_t input, uint32_t axis)
 {
 	assert(axis < FTL_MAX_RANK);
-	return ftl_kb_emit(b,
-			   (ftl_kinst){.op = FTL_K_in_dim, .type = FTL_KT_I64, .imm = (int64_t)input * 64 + axis});
+	return ftl_kb_emit(b, (ftl_kinst){.op = FTL_K_in_dim, .type = FTL_KT_I64, .imm = (int64_t)input * 64 + axis});
 }
 
 ftl_kv ftl_k_out_ptr(ftl_kb *b, uint32_t output, ftl_kv bytes)
@@ -308,5 +307,6 @@ void ftl_k_launch(ftl_kb *b, uint32_t kernel, ftl_kv count, const ftl_kv *args, 
 	extra[0] = count;
 	if (nargs)
 		memcpy(extra + 1, args, nargs * sizeof *extra);
-	ftl_kb_emit(b, (ftl_kinst){.op = FTL_K_launch, .extra = extra, .nextra = nargs + 1, .imm = kernel, .imm2 = cost});
+	ftl_kb_emit(b,
+		    (ftl_kinst){.op = FTL_K_launch, .extra = extra, .nextra = nargs + 1, .imm = kernel, .imm2 = cost});
 }

@@ -313,8 +313,8 @@ static int64_t const_bitcast(ftl_dtype from, ftl_dtype to, int64_t imm)
 	if (to == FTL_F64)
 		return ftl_kfold_float(to, ftl_kfold_f64((int64_t)bits));
 	if (to == FTL_F16 || to == FTL_BF16)
-		return ftl_kfold_float(to, (double)(to == FTL_F16 ? ftl_f16_to_f32((uint16_t)bits)
-								  : ftl_bf16_to_f32((uint16_t)bits)));
+		return ftl_kfold_float(
+			to, (double)(to == FTL_F16 ? ftl_f16_to_f32((uint16_t)bits) : ftl_bf16_to_f32((uint16_t)bits)));
 	return ftl_kfold_wrap(to, bits);
 }
 
@@ -330,7 +330,8 @@ ftl_kv ftl_k_bitcast(ftl_kb *b, ftl_kv x, ftl_dtype to)
 	if (i->op == FTL_K_const) {
 		int64_t imm = const_bitcast(t.elem, to, i->imm);
 
-		if (!ftl_dtype_is_float(to) || ftl_kfold_f64(imm) == ftl_kfold_f64(imm)) /* constants have one NaN only */
+		if (!ftl_dtype_is_float(to) ||
+		    ftl_kfold_f64(imm) == ftl_kfold_f64(imm)) /* constants have one NaN only */
 			return make_const(b, FTL_KT(to, t.lanes), imm);
 	}
 	s = t.lanes > 1 ? unsplat(b, x) : 0;
@@ -410,8 +411,7 @@ static ftl_kv int_identity(ftl_kb *b, ftl_kop op, ftl_ktype t, ftl_kv x, ftl_kv 
 			return c ? x : y;
 		break;
 	case FTL_K_shl:
-	case FTL_K_shr:
-		return k && c == 0 ? x : 0;
+	case FTL_K_shr: return k && c == 0 ? x : 0;
 	case FTL_K_eq:
 	case FTL_K_ne:
 		if (same)
@@ -420,10 +420,8 @@ static ftl_kv int_identity(ftl_kb *b, ftl_kop op, ftl_ktype t, ftl_kv x, ftl_kv 
 			return c == (op == FTL_K_eq) ? x : ftl_k1(b, FTL_K_not, x);
 		return 0;
 	case FTL_K_lt:
-	case FTL_K_le:
-		return same ? ftl_k_int(b, FTL_KT(FTL_BOOL, t.lanes), op == FTL_K_le) : 0;
-	default:
-		break;
+	case FTL_K_le: return same ? ftl_k_int(b, FTL_KT(FTL_BOOL, t.lanes), op == FTL_K_le) : 0;
+	default: break;
 	}
 	if (op == FTL_K_or && k && c == all)
 		return y;

@@ -34,13 +34,10 @@ static bool has_effect(const struct dce *d, const ftl_kinst *i)
 	case FTL_K_out_dim:
 	case FTL_K_alloc:
 	case FTL_K_free:
-	case FTL_K_launch:
-		return true;
+	case FTL_K_launch: return true;
 	case FTL_K_var:
-	case FTL_K_set:
-		return d->f->is_main;
-	default:
-		return false;
+	case FTL_K_set: return d->f->is_main;
+	default: return false;
 	}
 }
 

@@ -8,22 +8,14 @@
 int64_t ftl_kfold_wrap(ftl_dtype t, uint64_t v)
 {
 	switch (t) {
-	case FTL_I8:
-		return (int8_t)v;
-	case FTL_I16:
-		return (int16_t)v;
-	case FTL_I32:
-		return (int32_t)v;
-	case FTL_U8:
-		return (uint8_t)v;
-	case FTL_U16:
-		return (uint16_t)v;
-	case FTL_U32:
-		return (uint32_t)v;
-	case FTL_BOOL:
-		return v != 0;
-	default:
-		return (int64_t)v;
+	case FTL_I8: return (int8_t)v;
+	case FTL_I16: return (int16_t)v;
+	case FTL_I32: return (int32_t)v;
+	case FTL_U8: return (uint8_t)v;
+	case FTL_U16: return (uint16_t)v;
+	case FTL_U32: return (uint32_t)v;
+	case FTL_BOOL: return v != 0;
+	default: return (int64_t)v;
 	}
 }
 
@@ -95,80 +87,36 @@ int64_t ftl_kfold_cast(ftl_dtype from, ftl_dtype to, int64_t imm)
 static bool fold_f32(ftl_kop op, float x, float y, float z, float *r)
 {
 	switch (op) {
-	case FTL_K_add:
-		*r = x + y;
-		return true;
-	case FTL_K_sub:
-		*r = x - y;
-		return true;
-	case FTL_K_mul:
-		*r = x * y;
-		return true;
-	case FTL_K_div:
-		*r = x / y;
-		return true;
-	case FTL_K_fma:
-		*r = fmaf(x, y, z);
-		return true;
-	case FTL_K_sqrt:
-		*r = sqrtf(x);
-		return true;
-	default:
-		return false;
+	case FTL_K_add: *r = x + y; return true;
+	case FTL_K_sub: *r = x - y; return true;
+	case FTL_K_mul: *r = x * y; return true;
+	case FTL_K_div: *r = x / y; return true;
+	case FTL_K_fma: *r = fmaf(x, y, z); return true;
+	case FTL_K_sqrt: *r = sqrtf(x); return true;
+	default: return false;
 	}
 }
 
 static bool fold_f64(ftl_kop op, double x, double y, double z, double *r)
 {
 	switch (op) {
-	case FTL_K_add:
-		*r = x + y;
-		return true;
-	case FTL_K_sub:
-		*r = x - y;
-		return true;
-	case FTL_K_mul:
-		*r = x * y;
-		return true;
-	case FTL_K_div:
-		*r = x / y;
-		return true;
-	case FTL_K_fma:
-		*r = fma(x, y, z);
-		return true;
-	case FTL_K_sqrt:
-		*r = sqrt(x);
-		return true;
+	case FTL_K_add: *r = x + y; return true;
+	case FTL_K_sub: *r = x - y; return true;
+	case FTL_K_mul: *r = x * y; return true;
+	case FTL_K_div: *r = x / y; return true;
+	case FTL_K_fma: *r = fma(x, y, z); return true;
+	case FTL_K_sqrt: *r = sqrt(x); return true;
 	/* exact in either width, so f32 takes them here too */
-	case FTL_K_rem:
-		*r = fmod(x, y);
-		return true;
-	case FTL_K_min:
-		*r = fmin(x, y);
-		return true;
-	case FTL_K_max:
-		*r = fmax(x, y);
-		return true;
-	case FTL_K_neg:
-		*r = -x;
-		return true;
-	case FTL_K_abs:
-		*r = fabs(x);
-		return true;
-	case FTL_K_floor:
-		*r = floor(x);
-		return true;
-	case FTL_K_ceil:
-		*r = ceil(x);
-		return true;
-	case FTL_K_trunc:
-		*r = trunc(x);
-		return true;
-	case FTL_K_rint:
-		*r = rint(x);
-		return true;
-	default:
-		return false;
+	case FTL_K_rem: *r = fmod(x, y); return true;
+	case FTL_K_min: *r = fmin(x, y); return true;
+	case FTL_K_max: *r = fmax(x, y); return true;
+	case FTL_K_neg: *r = -x; return true;
+	case FTL_K_abs: *r = fabs(x); return true;
+	case FTL_K_floor: *r = floor(x); return true;
+	case FTL_K_ceil: *r = ceil(x); return true;
+	case FTL_K_trunc: *r = trunc(x); return true;
+	case FTL_K_rint: *r = rint(x); return true;
+	default: return false;
 	}
 }
 
@@ -180,20 +128,11 @@ static bool fold_float(ftl_kop op, ftl_dtype t, const int64_t *a, int nargs, int
 	for (int i = 0; i < nargs; i++)
 		v[i] = ftl_kfold_f64(a[i]);
 	switch (op) {
-	case FTL_K_eq:
-		*out = v[0] == v[1];
-		return true;
-	case FTL_K_ne:
-		*out = v[0] != v[1];
-		return true;
-	case FTL_K_lt:
-		*out = v[0] < v[1];
-		return true;
-	case FTL_K_le:
-		*out = v[0] <= v[1];
-		return true;
-	default:
-		break;
+	case FTL_K_eq: *out = v[0] == v[1]; return true;
+	case FTL_K_ne: *out = v[0] != v[1]; return true;
+	case FTL_K_lt: *out = v[0] < v[1]; return true;
+	case FTL_K_le: *out = v[0] <= v[1]; return true;
+	default: break;
 	}
 	if (t == FTL_F32 && fold_f32(op, (float)v[0], (float)v[1], (float)v[2], &rf)) {
 		*out = ftl_kfold_float(t, (double)rf);
@@ -233,72 +172,33 @@ bool ftl_kfold(ftl_kop op, ftl_dtype t, const int64_t *a, int64_t *out)
 	z = nargs > 2 ? a[2] : 0;
 	less = sign ? x < y : (uint64_t)x < (uint64_t)y;
 	switch (op) {
-	case FTL_K_add:
-		r = (int64_t)((uint64_t)x + (uint64_t)y);
-		break;
-	case FTL_K_sub:
-		r = (int64_t)((uint64_t)x - (uint64_t)y);
-		break;
-	case FTL_K_mul:
-		r = (int64_t)((uint64_t)x * (uint64_t)y);
-		break;
-	case FTL_K_fma:
-		r = (int64_t)((uint64_t)x * (uint64_t)y + (uint64_t)z);
-		break;
+	case FTL_K_add: r = (int64_t)((uint64_t)x + (uint64_t)y); break;
+	case FTL_K_sub: r = (int64_t)((uint64_t)x - (uint64_t)y); break;
+	case FTL_K_mul: r = (int64_t)((uint64_t)x * (uint64_t)y); break;
+	case FTL_K_fma: r = (int64_t)((uint64_t)x * (uint64_t)y + (uint64_t)z); break;
 	case FTL_K_div:
-	case FTL_K_rem:
-		r = divide(sign, op == FTL_K_rem, x, y);
-		break;
-	case FTL_K_min:
-		r = less ? x : y;
-		break;
-	case FTL_K_max:
-		r = less ? y : x;
-		break;
-	case FTL_K_neg:
-		r = (int64_t)(0 - (uint64_t)x);
-		break;
-	case FTL_K_abs:
-		r = sign && x < 0 ? (int64_t)(0 - (uint64_t)x) : x;
-		break;
-	case FTL_K_and:
-		r = x & y;
-		break;
-	case FTL_K_or:
-		r = x | y;
-		break;
-	case FTL_K_xor:
-		r = x ^ y;
-		break;
-	case FTL_K_not:
-		r = t == FTL_BOOL ? !x : ~x;
-		break;
-	case FTL_K_shl:
-		r = (uint64_t)y >= bits ? 0 : (int64_t)((uint64_t)x << y);
-		break;
+	case FTL_K_rem: r = divide(sign, op == FTL_K_rem, x, y); break;
+	case FTL_K_min: r = less ? x : y; break;
+	case FTL_K_max: r = less ? y : x; break;
+	case FTL_K_neg: r = (int64_t)(0 - (uint64_t)x); break;
+	case FTL_K_abs: r = sign && x < 0 ? (int64_t)(0 - (uint64_t)x) : x; break;
+	case FTL_K_and: r = x & y; break;
+	case FTL_K_or: r = x | y; break;
+	case FTL_K_xor: r = x ^ y; break;
+	case FTL_K_not: r = t == FTL_BOOL ? !x : ~x; break;
+	case FTL_K_shl: r = (uint64_t)y >= bits ? 0 : (int64_t)((uint64_t)x << y); break;
 	case FTL_K_shr:
 		if ((uint64_t)y >= bits)
 			r = sign && x < 0 ? -1 : 0;
 		else
 			r = sign ? x >> y : (int64_t)((uint64_t)x >> y);
 		break;
-	case FTL_K_popcount:
-		r = __builtin_popcountll((uint64_t)x & (UINT64_MAX >> (64 - bits)));
-		break;
-	case FTL_K_eq:
-		*out = x == y;
-		return true;
-	case FTL_K_ne:
-		*out = x != y;
-		return true;
-	case FTL_K_lt:
-		*out = less;
-		return true;
-	case FTL_K_le:
-		*out = less || x == y;
-		return true;
-	default:
-		return false;
+	case FTL_K_popcount: r = __builtin_popcountll((uint64_t)x & (UINT64_MAX >> (64 - bits))); break;
+	case FTL_K_eq: *out = x == y; return true;
+	case FTL_K_ne: *out = x != y; return true;
+	case FTL_K_lt: *out = less; return true;
+	case FTL_K_le: *out = less || x == y; return true;
+	default: return false;
 	}
 	*out = ftl_kfold_wrap(t, (uint64_t)r);
 	return true;

@@ -153,10 +153,8 @@ static ftl_status arguments(struct parser *p, ftl_kinst *i)
 		return operands(p, i, 2);
 	case FTL_K_in_ptr:
 	case FTL_K_blob:
-	case FTL_K_buf:
-		return number_imm(p, i);
-	case FTL_K_in_dim:
-		return io_axis(p, i);
+	case FTL_K_buf: return number_imm(p, i);
+	case FTL_K_in_dim: return io_axis(p, i);
 	case FTL_K_out_dim:
 		FTL_TRY(io_axis(p, i));
 		FTL_TRY(ftl_klex_want(LEX, ','));
@@ -165,10 +163,8 @@ static ftl_status arguments(struct parser *p, ftl_kinst *i)
 		FTL_TRY(number_imm(p, i));
 		FTL_TRY(ftl_klex_want(LEX, ','));
 		break;
-	case FTL_K_launch:
-		return parse_launch(p, i);
-	default:
-		break;
+	case FTL_K_launch: return parse_launch(p, i);
+	default: break;
 	}
 	FTL_TRY(operands(p, i, 0));
 	if (i->op == FTL_K_extract || i->op == FTL_K_insert) {
@@ -194,40 +190,30 @@ static ftl_ktype derived(const struct parser *p, const ftl_kinst *i)
 
 	switch ((ftl_kop)i->op) {
 	case FTL_K_grid:
-	case FTL_K_in_dim:
-		return FTL_KT_I64;
+	case FTL_K_in_dim: return FTL_KT_I64;
 	case FTL_K_offset:
 	case FTL_K_in_ptr:
 	case FTL_K_out_ptr:
 	case FTL_K_blob:
 	case FTL_K_buf:
-	case FTL_K_alloc:
-		return FTL_KT_PTR;
-	case FTL_K_select:
-		return ftl_ktype_of(p->b.f, i->a[1]);
+	case FTL_K_alloc: return FTL_KT_PTR;
+	case FTL_K_select: return ftl_ktype_of(p->b.f, i->a[1]);
 	case FTL_K_var:
 	case FTL_K_get:
 	case FTL_K_insert:
-	case FTL_K_dot4:
-		return x;
-	case FTL_K_join:
-		return FTL_KT(x.elem, 2 * x.lanes);
+	case FTL_K_dot4: return x;
+	case FTL_K_join: return FTL_KT(x.elem, 2 * x.lanes);
 	case FTL_K_extract:
 	case FTL_K_reduce_add:
 	case FTL_K_reduce_mul:
 	case FTL_K_reduce_min:
-	case FTL_K_reduce_max:
-		return FTL_KT(x.elem, 1);
-	default:
-		break;
+	case FTL_K_reduce_max: return FTL_KT(x.elem, 1);
+	default: break;
 	}
 	switch (ftl_kop_get(i->op)->rule) {
-	case K_RULE_SAME:
-		return x;
-	case K_RULE_CMP:
-		return FTL_KT(FTL_BOOL, x.lanes);
-	default:
-		return (ftl_ktype){0, 0};
+	case K_RULE_SAME: return x;
+	case K_RULE_CMP: return FTL_KT(FTL_BOOL, x.lanes);
+	default: return (ftl_ktype){0, 0};
 	}
 }
 

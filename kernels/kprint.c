@@ -143,23 +143,13 @@ static void body_text(struct printer *p, const ftl_kinst *i)
 	case FTL_K_store:
 	case FTL_K_loadn:
 	case FTL_K_storen:
-	case FTL_K_prefetch:
-		memory(p, i);
-		return;
+	case FTL_K_prefetch: memory(p, i); return;
 	case FTL_K_in_ptr:
 	case FTL_K_blob:
-	case FTL_K_buf:
-		ftl_text_add(p->t, " %lld", imm);
-		return;
-	case FTL_K_in_dim:
-		ftl_text_add(p->t, " %lld.%lld", imm / 64, imm % 64);
-		return;
-	case FTL_K_out_dim:
-		ftl_text_add(p->t, " %lld.%lld,", imm / 64, imm % 64);
-		break;
-	case FTL_K_out_ptr:
-		ftl_text_add(p->t, " %lld,", imm);
-		break;
+	case FTL_K_buf: ftl_text_add(p->t, " %lld", imm); return;
+	case FTL_K_in_dim: ftl_text_add(p->t, " %lld.%lld", imm / 64, imm % 64); return;
+	case FTL_K_out_dim: ftl_text_add(p->t, " %lld.%lld,", imm / 64, imm % 64); break;
+	case FTL_K_out_ptr: ftl_text_add(p->t, " %lld,", imm); break;
 	case FTL_K_launch:
 		ftl_text_add(p->t, " @%s[", p->m->kernels.v[imm]->name);
 		operand(p, i->extra[0]);
@@ -170,8 +160,7 @@ static void body_text(struct printer *p, const ftl_kinst *i)
 		}
 		ftl_text_add(p->t, ") cost %lld", (long long)i->imm2);
 		return;
-	default:
-		break;
+	default: break;
 	}
 	if (ftl_kop_get(i->op)->nargs > 0) {
 		ftl_text_add(p->t, " ");

@@ -14,8 +14,8 @@ struct verifier {
 	const ftl_kfunc *f;
 	ftl_diag *d;
 	bool is_size;
-	bool *placed;  /* is in some block */
-	bool *visible; /* may be used here */
+	bool *placed;    /* is in some block */
+	bool *visible;   /* may be used here */
 	uint32_t number; /* of the latest instruction with a value, as text has it */
 };
 
@@ -80,22 +80,17 @@ static unsigned allowed(ftl_kop op)
 	case FTL_K_neg:
 	case FTL_K_abs:
 	case FTL_K_lt:
-	case FTL_K_le:
-		return INT | FLOAT;
+	case FTL_K_le: return INT | FLOAT;
 	case FTL_K_and:
 	case FTL_K_or:
 	case FTL_K_xor:
-	case FTL_K_not:
-		return INT | BOOLS;
+	case FTL_K_not: return INT | BOOLS;
 	case FTL_K_shl:
 	case FTL_K_shr:
-	case FTL_K_popcount:
-		return INT;
+	case FTL_K_popcount: return INT;
 	case FTL_K_eq:
-	case FTL_K_ne:
-		return INT | FLOAT | BOOLS;
-	default:
-		return FLOAT;
+	case FTL_K_ne: return INT | FLOAT | BOOLS;
+	default: return FLOAT;
 	}
 }
 
@@ -110,9 +105,8 @@ static ftl_status use(const struct verifier *c, const ftl_kinst *i, ftl_kv v)
 	case FTL_K_const:
 		if (!value_type_ok(o->type) || o->type.elem == FTL_PTR)
 			FAIL("a constant has a bad type");
-		if (ftl_dtype_is_float(o->type.elem)
-			    ? o->imm != ftl_kfold_float(o->type.elem, ftl_kfold_f64(o->imm))
-			    : o->imm != ftl_kfold_wrap(o->type.elem, (uint64_t)o->imm))
+		if (ftl_dtype_is_float(o->type.elem) ? o->imm != ftl_kfold_float(o->type.elem, ftl_kfold_f64(o->imm))
+						     : o->imm != ftl_kfold_wrap(o->type.elem, (uint64_t)o->imm))
 			FAIL("a constant is not a value of type %s", ftl_dtype_name(o->type.elem));
 		return FTL_OK;
 	case FTL_K_param:
@@ -123,8 +117,7 @@ static ftl_status use(const struct verifier *c, const ftl_kinst *i, ftl_kv v)
 		if (!c->f->is_main || c->is_size || !type_eq(o->type, FTL_KT_PTR))
 			FAIL("the workspace can only be used in main");
 		return FTL_OK;
-	default:
-		break;
+	default: break;
 	}
 	if (!c->visible[v])
 		FAIL("an operand (%s) is not defined before it, in a block around it", ftl_kop_get(o->op)->name);
@@ -218,8 +211,7 @@ static ftl_status verify_lanes(const struct verifier *c, const ftl_kinst *i)
 		    ftl_dtype_bits(x.elem) != ftl_dtype_bits(t.elem))
 			FAIL("cannot convert its operand");
 		return FTL_OK;
-	case FTL_K_splat:
-		return want(c, i, 0, FTL_KT(t.elem, 1));
+	case FTL_K_splat: return want(c, i, 0, FTL_KT(t.elem, 1));
 	case FTL_K_ramp:
 		if (t.elem != FTL_I64)
 			FAIL("a ramp is i64");
@@ -237,9 +229,7 @@ static ftl_status verify_lanes(const struct verifier *c, const ftl_kinst *i)
 		if (t.elem != x.elem || lane + t.lanes > x.lanes)
 			FAIL("reads lanes its operand does not have");
 		return FTL_OK;
-	case FTL_K_join:
-		FTL_TRY(want(c, i, 1, x));
-		return want_result(c, i, FTL_KT(x.elem, 2 * x.lanes));
+	case FTL_K_join: FTL_TRY(want(c, i, 1, x)); return want_result(c, i, FTL_KT(x.elem, 2 * x.lanes));
 	case FTL_K_dot4:
 		FTL_TRY(want(c, i, 0, t));
 		if (t.elem != FTL_I32 || 4 * t.lanes > FTL_MAX_LANES)
@@ -268,9 +258,7 @@ static ftl_status verify_control(const struct verifier *c, const ftl_kinst *i, i
 			FAIL("has an unknown kind");
 		FTL_TRY(want_result(c, i, FTL_KT_I64));
 		break;
-	case FTL_K_if:
-		FTL_TRY(want(c, i, 0, FTL_KT_BOOL));
-		break;
+	case FTL_K_if: FTL_TRY(want(c, i, 0, FTL_KT_BOOL)); break;
 	case FTL_K_break:
 		FTL_TRY(want(c, i, 0, FTL_KT_BOOL));
 		if (!loops)
@@ -282,8 +270,7 @@ static ftl_status verify_control(const struct verifier *c, const ftl_kinst *i, i
 		if (i->imm == 0)
 			FAIL("message 0 means that all is well");
 		break;
-	default:
-		break;
+	default: break;
 	}
 	if ((i->body != NULL) != (i->op == FTL_K_for || i->op == FTL_K_if || i->op == FTL_K_loop) ||
 	    (i->els && i->op != FTL_K_if))
@@ -299,10 +286,8 @@ static ftl_status verify_own(const struct verifier *c, const ftl_kinst *i)
 	switch ((ftl_kop)i->op) {
 	case FTL_K_const:
 	case FTL_K_param:
-	case FTL_K_workspace:
-		FAIL("belongs to no block");
-	case FTL_K_grid:
-		return want_result(c, i, FTL_KT_I64);
+	case FTL_K_workspace: FAIL("belongs to no block");
+	case FTL_K_grid: return want_result(c, i, FTL_KT_I64);
 	case FTL_K_select:
 		FTL_TRY(want(c, i, 0, FTL_KT(FTL_BOOL, i->type.lanes)));
 		FTL_TRY(want(c, i, 1, i->type));
@@ -312,8 +297,7 @@ static ftl_status verify_own(const struct verifier *c, const ftl_kinst *i)
 	case FTL_K_load:
 	case FTL_K_store:
 	case FTL_K_loadn:
-	case FTL_K_storen:
-		return verify_memory(c, i);
+	case FTL_K_storen: return verify_memory(c, i);
 	case FTL_K_prefetch:
 	case FTL_K_zero:
 	case FTL_K_offset:
@@ -324,17 +308,14 @@ static ftl_status verify_own(const struct verifier *c, const ftl_kinst *i)
 		FTL_TRY(want(c, i, 0, FTL_KT_PTR));
 		FTL_TRY(want(c, i, 1, FTL_KT_PTR));
 		return want(c, i, 2, FTL_KT_I64);
-	case FTL_K_var:
-		return want(c, i, 0, i->type);
+	case FTL_K_var: return want(c, i, 0, i->type);
 	case FTL_K_get:
 	case FTL_K_set:
 		if (ftl_kinst_get(c->f, i->a[0])->op != FTL_K_var)
 			FAIL("operand 1 is not a variable");
 		x = ftl_ktype_of(c->f, i->a[0]);
 		return i->op == FTL_K_get ? want_result(c, i, x) : want(c, i, 1, x);
-	case FTL_K_in_ptr:
-		FTL_TRY(in_range(c, i, i->imm, m->inputs.n, "input"));
-		return want_result(c, i, FTL_KT_PTR);
+	case FTL_K_in_ptr: FTL_TRY(in_range(c, i, i->imm, m->inputs.n, "input")); return want_result(c, i, FTL_KT_PTR);
 	case FTL_K_in_dim:
 		FTL_TRY(io_axis(c, i, m->inputs.n, m->inputs.v, "input"));
 		return want_result(c, i, FTL_KT_I64);
@@ -345,27 +326,17 @@ static ftl_status verify_own(const struct verifier *c, const ftl_kinst *i)
 	case FTL_K_out_dim:
 		FTL_TRY(io_axis(c, i, m->outputs.n, m->outputs.v, "output"));
 		return want(c, i, 0, FTL_KT_I64);
-	case FTL_K_blob:
-		FTL_TRY(in_range(c, i, i->imm, m->blobs.n, "blob"));
-		return want_result(c, i, FTL_KT_PTR);
-	case FTL_K_buf:
-		FTL_TRY(in_range(c, i, i->imm, m->bufs.n, "buffer"));
-		return want_result(c, i, FTL_KT_PTR);
-	case FTL_K_alloc:
-		FTL_TRY(want(c, i, 0, FTL_KT_I64));
-		return want_result(c, i, FTL_KT_PTR);
-	case FTL_K_free:
-		return want(c, i, 0, FTL_KT_PTR);
-	case FTL_K_launch:
-		return verify_launch(c, i);
+	case FTL_K_blob: FTL_TRY(in_range(c, i, i->imm, m->blobs.n, "blob")); return want_result(c, i, FTL_KT_PTR);
+	case FTL_K_buf: FTL_TRY(in_range(c, i, i->imm, m->bufs.n, "buffer")); return want_result(c, i, FTL_KT_PTR);
+	case FTL_K_alloc: FTL_TRY(want(c, i, 0, FTL_KT_I64)); return want_result(c, i, FTL_KT_PTR);
+	case FTL_K_free: return want(c, i, 0, FTL_KT_PTR);
+	case FTL_K_launch: return verify_launch(c, i);
 	case FTL_K_for:
 	case FTL_K_if:
 	case FTL_K_loop:
 	case FTL_K_break:
-	case FTL_K_check:
-		return FTL_OK; /* verify_control */
-	default:
-		return verify_lanes(c, i);
+	case FTL_K_check: return FTL_OK; /* verify_control */
+	default: return verify_lanes(c, i);
 	}
 }
 
@@ -383,8 +354,7 @@ static ftl_status verify_inst(const struct verifier *c, const ftl_kinst *i, int 
 	if (c->is_size && i->op != FTL_K_in_dim && !(info->flags & K_PURE) && i->op != FTL_K_var &&
 	    i->op != FTL_K_get && i->op != FTL_K_set && i->op != FTL_K_if && i->op != FTL_K_for && i->op != FTL_K_check)
 		FAIL("has no place in the size function");
-	if (i->type.elem ? !value_type_ok(i->type) || info->rule == K_RULE_NONE
-			 : info->rule != K_RULE_NONE)
+	if (i->type.elem ? !value_type_ok(i->type) || info->rule == K_RULE_NONE : info->rule != K_RULE_NONE)
 		FAIL("has the wrong result type");
 	for (int k = 0; k < 4; k++) {
 		if (k < nargs)
@@ -493,13 +463,14 @@ static ftl_status verify_names(const ftl_kmodule *m, ftl_diag *d)
 		const ftl_kfunc *f = m->kernels.v[k];
 
 		if (!is_identifier(f->name))
-			return ftl_fail(d, FTL_ERR_MODEL, "%s: kernel module: kernel %u has a name that is no identifier",
-					file, k);
+			return ftl_fail(d, FTL_ERR_MODEL,
+					"%s: kernel module: kernel %u has a name that is no identifier", file, k);
 		if (strchr(f->note, '\n'))
 			return ftl_fail(d, FTL_ERR_MODEL, "%s: kernel module: the note of @%s has a line break", file,
 					f->name);
 		if (ftl_map_get(names, f->name))
-			return ftl_fail(d, FTL_ERR_MODEL, "%s: kernel module: two kernels are named @%s", file, f->name);
+			return ftl_fail(d, FTL_ERR_MODEL, "%s: kernel module: two kernels are named @%s", file,
+					f->name);
 		ftl_map_set(names, f->name, m->kernels.v[k]);
 	}
 	return FTL_OK;
@@ -522,8 +493,8 @@ ftl_status ftl_kmodule_verify(const ftl_kmodule *m, ftl_diag *d)
 
 		if (v == 0 || v >= m->main->inst.n || ftl_kinst_get(m->main, v)->op != FTL_K_var ||
 		    !type_eq(ftl_ktype_of(m->main, v), FTL_KT_I64))
-			return ftl_fail(d, FTL_ERR_MODEL, "%s: kernel module: symbol %u is no i64 variable of main", file,
-					k);
+			return ftl_fail(d, FTL_ERR_MODEL, "%s: kernel module: symbol %u is no i64 variable of main",
+					file, k);
 	}
 	for (uint32_t k = 0; k < m->bufs.n; k++) {
 		if (m->bufs.v[k].bytes == FTL_DIM_NONE)

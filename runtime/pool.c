@@ -93,7 +93,8 @@ static bool join_launch(ftl_pool *p, uint64_t word)
 	uint64_t number = NUMBER(word);
 
 	while (NUMBER(word) == number && (word & OPEN)) {
-		if (atomic_compare_exchange_weak_explicit(&p->word, &word, word + 1, memory_order_acquire, memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(&p->word, &word, word + 1, memory_order_acquire,
+							  memory_order_relaxed))
 			return true;
 	}
 	return false;

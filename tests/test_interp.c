@@ -37,11 +37,38 @@ static int tear_down(void **state)
 
 /* ---- one instruction over arrays ---- */
 
-static const double reals[] = {0.0, -0.0, 1.0, -1.0, 0.5, 1.5, 2.5, -2.5, 3.7, -3.2, 100.25, 1e-3, 1e30, -1e30, 127.5,
-			       128.0, -129.0, 255.5, 65535.0, 2147483648.0, -2147483649.0, 9.3e18, -9.3e18, 1.9e19,
-			       INFINITY, -INFINITY, NAN, 1e-42, 0.9999999, 7.0, -0.75, 4e9};
-static const int64_t wholes[] = {0, 1, -1, 2, 3, 7, -7, 31, 32, 63, 64, 100, 127, 128, -128, 255, 256, 32767, -32768,
-				 65535, 2147483647, -2147483648ll, 4294967295ll, INT64_MAX, INT64_MIN, -2, 5, 1000003};
+static const double reals[] = {0.0,      -0.0,      1.0,     -1.0,         0.5,           1.5,    2.5,     -2.5,
+			       3.7,      -3.2,      100.25,  1e-3,         1e30,          -1e30,  127.5,   128.0,
+			       -129.0,   255.5,     65535.0, 2147483648.0, -2147483649.0, 9.3e18, -9.3e18, 1.9e19,
+			       INFINITY, -INFINITY, NAN,     1e-42,        0.9999999,     7.0,    -0.75,   4e9};
+static const int64_t wholes[] = {0,
+				 1,
+				 -1,
+				 2,
+				 3,
+				 7,
+				 -7,
+				 31,
+				 32,
+				 63,
+				 64,
+				 100,
+				 127,
+				 128,
+				 -128,
+				 255,
+				 256,
+				 32767,
+				 -32768,
+				 65535,
+				 2147483647,
+				 -2147483648ll,
+				 4294967295ll,
+				 INT64_MAX,
+				 INT64_MIN,
+				 -2,
+				 5,
+				 1000003};
 
 /* Element k of operand `which`: constants of the builder, so that they are also what folding is given. */
 static ftl_kv element(ftl_kb *b, ftl_dtype t, int which, int k)
@@ -122,14 +149,13 @@ static ftl_kv make_op(ftl_kb *b, ftl_kop op, ftl_dtype to, const ftl_kv *x)
 {
 	(void)to;
 	switch (ftl_kop_get(op)->nargs) {
-	case 1:
-		return ftl_k1(b, op, x[0]);
-	case 2:
-		return ftl_k2(b, op, x[0], x[1]);
+	case 1: return ftl_k1(b, op, x[0]);
+	case 2: return ftl_k2(b, op, x[0], x[1]);
 	default: /* past the builder, which makes integer fma a mul and an add */
 		if (ftl_dtype_is_float(ftl_ktype_of(b->f, x[0]).elem) || ftl_k_is_const(b, x[0], NULL))
 			return ftl_k_fma(b, x[0], x[1], x[2]);
-		ftl_vec_push(&arena, &b->f->inst, ((ftl_kinst){.op = FTL_K_fma, .type = ftl_ktype_of(b->f, x[0]), .a = {x[0], x[1], x[2]}}));
+		ftl_vec_push(&arena, &b->f->inst,
+			     ((ftl_kinst){.op = FTL_K_fma, .type = ftl_ktype_of(b->f, x[0]), .a = {x[0], x[1], x[2]}}));
 		ftl_vec_push(&arena, &b->block->insts, b->f->inst.n - 1);
 		return b->f->inst.n - 1;
 	}
@@ -180,8 +206,8 @@ static void check_op(ftl_kop op, ftl_dtype t, make_fn make, ftl_dtype to)
 			size_t at = (size_t)k * ftl_dtype_bytes(to);
 
 			if (!same_bytes(to, got + at, want + at))
-				fail_msg("%s on %s to %s, %d lanes: element %d", ftl_kop_get(op)->name, ftl_dtype_name(t),
-					 ftl_dtype_name(to), lane_counts[l], k);
+				fail_msg("%s on %s to %s, %d lanes: element %d", ftl_kop_get(op)->name,
+					 ftl_dtype_name(t), ftl_dtype_name(to), lane_counts[l], k);
 		}
 	}
 	ftl_arena_reset(&arena);
@@ -189,8 +215,8 @@ static void check_op(ftl_kop op, ftl_dtype t, make_fn make, ftl_dtype to)
 
 static void arithmetic_is_what_folding_says(void **state)
 {
-	static const ftl_kop both[] = {FTL_K_add, FTL_K_sub, FTL_K_mul, FTL_K_div, FTL_K_rem, FTL_K_min,
-				       FTL_K_max, FTL_K_neg, FTL_K_abs, FTL_K_eq,  FTL_K_ne,  FTL_K_lt, FTL_K_le, FTL_K_fma};
+	static const ftl_kop both[] = {FTL_K_add, FTL_K_sub, FTL_K_mul, FTL_K_div, FTL_K_rem, FTL_K_min, FTL_K_max,
+				       FTL_K_neg, FTL_K_abs, FTL_K_eq,  FTL_K_ne,  FTL_K_lt,  FTL_K_le,  FTL_K_fma};
 	static const ftl_kop ints[] = {FTL_K_and, FTL_K_or, FTL_K_xor, FTL_K_not, FTL_K_shl, FTL_K_shr, FTL_K_popcount};
 	static const ftl_kop floats[] = {FTL_K_sqrt, FTL_K_floor, FTL_K_ceil, FTL_K_trunc, FTL_K_rint};
 	static const ftl_kop bools[] = {FTL_K_and, FTL_K_or, FTL_K_xor, FTL_K_not, FTL_K_eq, FTL_K_ne};
@@ -201,7 +227,8 @@ static void arithmetic_is_what_folding_says(void **state)
 		if (t == FTL_F16 || t == FTL_BF16 || t == FTL_BOOL)
 			continue;
 		for (size_t k = 0; k < FTL_COUNT(both); k++)
-			check_op(both[k], t, make_op, ftl_kop_get(both[k])->rule == K_RULE_CMP ? FTL_BOOL : (ftl_dtype)t);
+			check_op(both[k], t, make_op,
+				 ftl_kop_get(both[k])->rule == K_RULE_CMP ? FTL_BOOL : (ftl_dtype)t);
 		for (size_t k = 0; k < FTL_COUNT(ints) && ftl_dtype_is_int(t); k++)
 			check_op(ints[k], t, make_op, t);
 		for (size_t k = 0; k < FTL_COUNT(floats) && ftl_dtype_is_float(t); k++)
@@ -274,21 +301,21 @@ static void folding_is_what_the_table_says(void **state)
 	assert_int_equal(got, 0);
 	assert_true(ftl_k_is_const(&b, ftl_k_cast(&b, ftl_k_float(&b, FTL_KT(FTL_F64, 1), 1e300), FTL_I64), &got));
 	assert_int_equal(got, INT64_MAX);
-	assert_int_equal(ftl_k1(&b, FTL_K_rint, ftl_k_float(&b, FTL_KT(FTL_F32, 1), 2.5)), ftl_k_float(&b, FTL_KT(FTL_F32, 1), 2));
-	assert_int_equal(ftl_k2(&b, FTL_K_min, ftl_k_float(&b, FTL_KT(FTL_F32, 1), NAN), ftl_k_float(&b, FTL_KT(FTL_F32, 1), 2)),
+	assert_int_equal(ftl_k1(&b, FTL_K_rint, ftl_k_float(&b, FTL_KT(FTL_F32, 1), 2.5)),
 			 ftl_k_float(&b, FTL_KT(FTL_F32, 1), 2));
+	assert_int_equal(
+		ftl_k2(&b, FTL_K_min, ftl_k_float(&b, FTL_KT(FTL_F32, 1), NAN), ftl_k_float(&b, FTL_KT(FTL_F32, 1), 2)),
+		ftl_k_float(&b, FTL_KT(FTL_F32, 1), 2));
 }
 
 static float reference(ftl_kop op, float x, float y)
 {
 	switch (op) {
 #define MATH(name)                                                                                                     \
-	case FTL_K_##name:                                                                                             \
-		return name##f(x);
-		MATH(exp) MATH(log) MATH(sin) MATH(cos) MATH(tan) MATH(asin) MATH(acos) MATH(atan) MATH(sinh) MATH(cosh)
-		MATH(tanh) MATH(asinh) MATH(acosh) MATH(atanh) MATH(erf)
-	default:
-		return powf(x, y);
+	case FTL_K_##name: return name##f(x);
+		MATH(exp)
+		MATH(log) MATH(sin) MATH(cos) MATH(tan) MATH(asin) MATH(acos) MATH(atan) MATH(sinh) MATH(cosh)
+			MATH(tanh) MATH(asinh) MATH(acosh) MATH(atanh) MATH(erf) default : return powf(x, y);
 	}
 }
 
@@ -398,7 +425,8 @@ static void control_flows(void **state)
 	expect(KERNEL("%v = var 0 for %i = 0 to 8 step 2 { %e = load %x[%i] : i64 %g = get %v %s = add %g, %e "
 		      "store %y[%i], %s set %v, %s %b = lt 8, %s break %b }"),
 	       (int64_t[]){1, 0, 4, 0, 9, 0, 0, 0});
-	expect(KERNEL("%v = var 0 loop { %g = get %v %done = le 5, %g break %done if %done { } else { store %y[%g], %g } "
+	expect(KERNEL("%v = var 0 loop { %g = get %v %done = le 5, %g break %done if %done { } else { store %y[%g], %g "
+		      "} "
 		      "%n = add %g, 1 set %v, %n }"),
 	       (int64_t[]){0, 1, 2, 3, 4, 0, 0, 0});
 	/* a break inside an if leaves the inner loop only */
@@ -452,8 +480,8 @@ static void faults_are_caught(void **state)
 	fault(KERNEL("%a = load %x[-1] : i64"), FTL_ERR_MODEL, outside);
 	fault(KERNEL("%a = load %x[5] : i64x4"), FTL_ERR_MODEL, outside);
 	fault(KERNEL("%a = load %x[2305843009213693952] : i64"), FTL_ERR_MODEL, outside); /* times 8 wraps to 0 */
-	fault(KERNEL("%p = offset %x, 9223372036854775807 %q = offset %p, 9223372036854775807 %a = load %q[0] : i64"), FTL_ERR_MODEL,
-	      outside); /* wraps to -2 */
+	fault(KERNEL("%p = offset %x, 9223372036854775807 %q = offset %p, 9223372036854775807 %a = load %q[0] : i64"),
+	      FTL_ERR_MODEL, outside); /* wraps to -2 */
 	fault(KERNEL("%p = offset %x, 60 %a = load %p[0] : i64"), FTL_ERR_MODEL, outside);
 	fault(KERNEL("%r = ramp 0, 3 : i64x4 %a = load %x[%r] : i64x4"), FTL_ERR_MODEL, outside);
 	fault(KERNEL("store %y[8], 1:u8 store %y[64], 1:u8"), FTL_ERR_MODEL, outside);
@@ -472,7 +500,8 @@ static void faults_are_caught(void **state)
 	fault(HEAD "main { %p = alloc -8 } }", FTL_ERR_MEMORY, "out of memory");
 	fault(HEAD "main { %p = out_ptr 0, 65 } }", FTL_ERR_USAGE, "output \"y\" needs 65 bytes");
 	fault(HEAD "main { store workspace[0], 1 } }", FTL_ERR_MODEL, outside);
-	fault("kmodule \"m\" vector_bytes=0 { input 0 \"x\" i64[8] output 0 \"y\" i64[8] blob 0 \"w\" 0x1 8 main { %b = blob 0 } }",
+	fault("kmodule \"m\" vector_bytes=0 { input 0 \"x\" i64[8] output 0 \"y\" i64[8] blob 0 \"w\" 0x1 8 main { %b "
+	      "= blob 0 } }",
 	      FTL_ERR_MODEL, "not there");
 }
 
@@ -484,7 +513,8 @@ static void checks_give_their_message(void **state)
 	(void)state;
 	LAND();
 	fault(HEAD "main { %n = in_dim 0.0 %c = eq %n, 7 check %c, msg 2 } }", FTL_ERR_MODEL, "bad index");
-	fault(HEAD "main { } size { %n = in_dim 0.0 %c = eq %n, 7 check %c, msg 2 return 8 } }", FTL_ERR_MODEL, "bad index");
+	fault(HEAD "main { } size { %n = in_dim 0.0 %c = eq %n, 7 check %c, msg 2 return 8 } }", FTL_ERR_MODEL,
+	      "bad index");
 	fault(HEAD "main { return 2 } }", FTL_ERR_MODEL, "bad index");
 	fault(HEAD "main { } size { return -1 } }", FTL_ERR_MEMORY, "out of memory");
 	/* in a kernel the piece goes on */

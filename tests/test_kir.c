@@ -63,8 +63,7 @@ static void constants_are_shared_and_fold(void **state)
 	(void)state;
 	LAND();
 	assert_int_equal(ftl_k_i64(&b, 7), ftl_k_i64(&b, 7));
-	assert_int_equal(int_of(&b, ftl_k2(&b, FTL_K_add, ftl_k_i64(&b, 7), ftl_k_i64(&b, INT64_MAX))),
-			 INT64_MIN + 6);
+	assert_int_equal(int_of(&b, ftl_k2(&b, FTL_K_add, ftl_k_i64(&b, 7), ftl_k_i64(&b, INT64_MAX))), INT64_MIN + 6);
 	assert_int_equal(int_of(&b, ftl_k2(&b, FTL_K_div, ftl_k_i64(&b, 7), ftl_k_i64(&b, 0))), 0);
 	assert_int_equal(int_of(&b, ftl_k_int(&b, FTL_KT(FTL_I8, 1), 200)), -56);
 	assert_int_equal(int_of(&b, ftl_k_cast(&b, ftl_k_float(&b, FTL_KT(FTL_F32, 1), 300.7), FTL_U8)), 255);
@@ -202,7 +201,7 @@ static void dead_code_goes(void **state)
 	ftl_k_end(&b, &s);
 	ftl_k_store(&b, p, i, ftl_k_get(&b, live));
 	ftl_kfunc_dce(b.f);
-	assert_int_equal(b.f->body.insts.n, 4); /* var, for, get, store */
+	assert_int_equal(b.f->body.insts.n, 4);                                       /* var, for, get, store */
 	assert_int_equal(ftl_kinst_get(b.f, b.f->body.insts.v[1])->body->insts.n, 3); /* get, add, set */
 }
 
@@ -258,79 +257,78 @@ static void blobs_and_messages_are_shared(void **state)
 
 /* ---- text ---- */
 
-static const char *const sample =
-	"kmodule \"a \\\"b\\\"\" vector_bytes=64 {\n"
-	"  blob 0 \"w\" 0x0123456789abcdef 64\n"
-	"  msg 2 \"bad \\\"x\\\"\"\n"
-	"  input 0 \"x\" f32[?b,8]\n"
-	"  output 0 \"y\" f32[?b,8]\n"
-	"  buf 0 bytes=32*?b live=3..9\n"
-	"  kernel @k0 \"adds; x -> y\" (%1: ptr, %2: ptr, %3: i64) {\n"
-	"    %4 = grid\n"
-	"    %5 = var 0 : i64\n"
-	"    %6 = var -0.5:f32x4 : f32x4\n"
-	"    for unroll %7 = 0 to %3 step 4 {\n"
-	"      %8 = load %1[%7] : f32x4\n"
-	"      %9 = fma %8, 1.0000001:f32x4, inf:f32x4 : f32x4\n"
-	"      %10 = ramp %7, %4 : i64x4\n"
-	"      %11 = load %1[%10] : f32x4\n"
-	"      %12 = lt %9, %11 : boolx4\n"
-	"      %13 = select %12, %9, nan:f32x4 : f32x4\n"
-	"      %14 = get %6 : f32x4\n"
-	"      %15 = max %13, %14 : f32x4\n"
-	"      set %6, %15\n"
-	"      %16 = loadn %1[%7], 3 : f32x4\n"
-	"      storen %2[%7], %16, 2\n"
-	"      %17 = slice %16 from 2 : f32x2\n"
-	"      %18 = extract %17 lane 1 : f32\n"
-	"      %19 = insert %17, %18 lane 0 : f32x2\n"
-	"      %20 = join %19, %17 : f32x4\n"
-	"      %21 = reduce_add %20 : f32\n"
-	"      %22 = cast %21 : f16\n"
-	"      store %2[%7], %22\n"
-	"      store %2[%10], %20\n"
-	"    }\n"
-	"    loop {\n"
-	"      %23 = get %5 : i64\n"
-	"      %24 = add %23, 1 : i64\n"
-	"      set %5, %24\n"
-	"      %25 = le 10, %24 : bool\n"
-	"      break %25\n"
-	"      if %25 {\n"
-	"        prefetch %1[%24]\n"
-	"      } else {\n"
-	"        check %25, msg 2\n"
-	"      }\n"
-	"    }\n"
-	"    %26 = splat %4 : i64x2\n"
-	"    %27 = bitcast 1:u64x2 : f64x2\n"
-	"    %28 = shr 18446744073709551615:u64, 3:u64 : u64\n"
-	"    %29 = offset %2, 64\n"
-	"    copy %29, %1, 32\n"
-	"    zero %2, 8\n"
-	"    %30 = dot4 7:i32, 200:u8x4, -100:i8x4 : i32\n"
-	"  }\n"
-	"  main prologue=2 {\n"
-	"    %1 = in_ptr 0\n"
-	"    %2 = in_dim 0.0\n"
-	"    %3 = var %2 : i64\n"
-	"    %4 = blob 0\n"
-	"    %5 = buf 0\n"
-	"    %6 = out_ptr 0, 32\n"
-	"    out_dim 0.1, 8\n"
-	"    %7 = alloc %2\n"
-	"    free %7\n"
-	"    %8 = offset workspace, 64\n"
-	"    launch @k0[%2] (%8, %6, 8) cost 12\n"
-	"    sym ?b %3\n"
-	"    return 0\n"
-	"  }\n"
-	"  size {\n"
-	"    %1 = in_dim 0.0\n"
-	"    %2 = mul %1, 4 : i64\n"
-	"    return %2\n"
-	"  }\n"
-	"}\n";
+static const char *const sample = "kmodule \"a \\\"b\\\"\" vector_bytes=64 {\n"
+				  "  blob 0 \"w\" 0x0123456789abcdef 64\n"
+				  "  msg 2 \"bad \\\"x\\\"\"\n"
+				  "  input 0 \"x\" f32[?b,8]\n"
+				  "  output 0 \"y\" f32[?b,8]\n"
+				  "  buf 0 bytes=32*?b live=3..9\n"
+				  "  kernel @k0 \"adds; x -> y\" (%1: ptr, %2: ptr, %3: i64) {\n"
+				  "    %4 = grid\n"
+				  "    %5 = var 0 : i64\n"
+				  "    %6 = var -0.5:f32x4 : f32x4\n"
+				  "    for unroll %7 = 0 to %3 step 4 {\n"
+				  "      %8 = load %1[%7] : f32x4\n"
+				  "      %9 = fma %8, 1.0000001:f32x4, inf:f32x4 : f32x4\n"
+				  "      %10 = ramp %7, %4 : i64x4\n"
+				  "      %11 = load %1[%10] : f32x4\n"
+				  "      %12 = lt %9, %11 : boolx4\n"
+				  "      %13 = select %12, %9, nan:f32x4 : f32x4\n"
+				  "      %14 = get %6 : f32x4\n"
+				  "      %15 = max %13, %14 : f32x4\n"
+				  "      set %6, %15\n"
+				  "      %16 = loadn %1[%7], 3 : f32x4\n"
+				  "      storen %2[%7], %16, 2\n"
+				  "      %17 = slice %16 from 2 : f32x2\n"
+				  "      %18 = extract %17 lane 1 : f32\n"
+				  "      %19 = insert %17, %18 lane 0 : f32x2\n"
+				  "      %20 = join %19, %17 : f32x4\n"
+				  "      %21 = reduce_add %20 : f32\n"
+				  "      %22 = cast %21 : f16\n"
+				  "      store %2[%7], %22\n"
+				  "      store %2[%10], %20\n"
+				  "    }\n"
+				  "    loop {\n"
+				  "      %23 = get %5 : i64\n"
+				  "      %24 = add %23, 1 : i64\n"
+				  "      set %5, %24\n"
+				  "      %25 = le 10, %24 : bool\n"
+				  "      break %25\n"
+				  "      if %25 {\n"
+				  "        prefetch %1[%24]\n"
+				  "      } else {\n"
+				  "        check %25, msg 2\n"
+				  "      }\n"
+				  "    }\n"
+				  "    %26 = splat %4 : i64x2\n"
+				  "    %27 = bitcast 1:u64x2 : f64x2\n"
+				  "    %28 = shr 18446744073709551615:u64, 3:u64 : u64\n"
+				  "    %29 = offset %2, 64\n"
+				  "    copy %29, %1, 32\n"
+				  "    zero %2, 8\n"
+				  "    %30 = dot4 7:i32, 200:u8x4, -100:i8x4 : i32\n"
+				  "  }\n"
+				  "  main prologue=2 {\n"
+				  "    %1 = in_ptr 0\n"
+				  "    %2 = in_dim 0.0\n"
+				  "    %3 = var %2 : i64\n"
+				  "    %4 = blob 0\n"
+				  "    %5 = buf 0\n"
+				  "    %6 = out_ptr 0, 32\n"
+				  "    out_dim 0.1, 8\n"
+				  "    %7 = alloc %2\n"
+				  "    free %7\n"
+				  "    %8 = offset workspace, 64\n"
+				  "    launch @k0[%2] (%8, %6, 8) cost 12\n"
+				  "    sym ?b %3\n"
+				  "    return 0\n"
+				  "  }\n"
+				  "  size {\n"
+				  "    %1 = in_dim 0.0\n"
+				  "    %2 = mul %1, 4 : i64\n"
+				  "    return %2\n"
+				  "  }\n"
+				  "}\n";
 
 static ftl_status_code parse(const char *text, size_t n, ftl_diag *d, ftl_kmodule **out)
 {
@@ -369,19 +367,13 @@ static size_t damage(char *text, size_t len, uint64_t *seed)
 		if (at + k > len || from + k > len)
 			continue;
 		switch (next_random(seed) % 4) {
-		case 0:
-			text[at] = (char)next_random(seed);
-			break;
-		case 1:
-			memmove(text + at, text + from, k);
-			break;
+		case 0: text[at] = (char)next_random(seed); break;
+		case 1: memmove(text + at, text + from, k); break;
 		case 2:
 			memmove(text + at, text + at + k, len - at - k);
 			len -= k;
 			break;
-		default:
-			text[at] = "0123456789%@{}[]():x.,-\" \n"[next_random(seed) % 26];
-			break;
+		default: text[at] = "0123456789%@{}[]():x.,-\" \n"[next_random(seed) % 26]; break;
 		}
 	}
 	return len;
@@ -454,7 +446,9 @@ static void refuse(const char *params, const char *body, const char *main_body, 
 	ftl_kmodule *m;
 
 	ftl_text_init(&t, &arena);
-	ftl_text_add(&t, "kmodule \"m\" vector_bytes=0 {\n input 0 \"x\" f32[4]\n kernel @k \"\" (%s) {\n%s\n}\n main {\n%s\n}\n}\n",
+	ftl_text_add(&t,
+		     "kmodule \"m\" vector_bytes=0 {\n input 0 \"x\" f32[4]\n kernel @k \"\" (%s) {\n%s\n}\n main "
+		     "{\n%s\n}\n}\n",
 		     params, body, main_body);
 	if (parse(t.v, t.n, &d, &m) == FTL_OK)
 		fail_msg("accepted:\n%s", t.v);

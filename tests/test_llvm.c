@@ -22,13 +22,19 @@ typedef struct setup {
 } setup;
 
 /* Through a session, as the product does it. */
-static ftl_status run_session(const ftl_kmodule *m, ftl_main_fn main, ftl_size_fn size, ftl_pool *pool, ftl_arena *arena,
-			      const ftl_karg_tensor *in, ftl_karg_tensor *out, ftl_diag *d)
+static ftl_status run_session(const ftl_kmodule *m, ftl_main_fn main, ftl_size_fn size, ftl_pool *pool,
+			      ftl_arena *arena, const ftl_karg_tensor *in, ftl_karg_tensor *out, ftl_diag *d)
 {
 	const void **blobs = FTL_NEW_N(arena, const void *, m->blobs.n + 1);
 	ftl_io *ins = FTL_NEW_N(arena, ftl_io, m->inputs.n + 1), *outs = FTL_NEW_N(arena, ftl_io, m->outputs.n + 1);
-	ftl_session_desc desc = {.main = main, .size = size, .blobs = blobs, .nin = m->inputs.n, .nout = m->outputs.n,
-				 .msgs = m->msgs.v, .nmsgs = m->msgs.n, .pool = pool};
+	ftl_session_desc desc = {.main = main,
+				 .size = size,
+				 .blobs = blobs,
+				 .nin = m->inputs.n,
+				 .nout = m->outputs.n,
+				 .msgs = m->msgs.v,
+				 .nmsgs = m->msgs.n,
+				 .pool = pool};
 	ftl_session *s;
 	ftl_status_code code;
 
@@ -48,8 +54,8 @@ static ftl_status run_session(const ftl_kmodule *m, ftl_main_fn main, ftl_size_f
 	return code;
 }
 
-static ftl_status exec_jit(void *user, const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in, ftl_karg_tensor *out,
-			   ftl_diag *d)
+static ftl_status exec_jit(void *user, const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
+			   ftl_karg_tensor *out, ftl_diag *d)
 {
 	setup *s = user;
 	ftl_jit *j;
@@ -76,8 +82,8 @@ static bool host_runs(const char *level)
 }
 
 /* A backend that is wrong in one bit of the last output. */
-static ftl_status exec_wrong(void *user, const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in, ftl_karg_tensor *out,
-			     ftl_diag *d)
+static ftl_status exec_wrong(void *user, const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
+			     ftl_karg_tensor *out, ftl_diag *d)
 {
 	FTL_UNUSED(user);
 	FTL_TRY(ftl_kmodule_interpret(m, arena, in, out, d));
@@ -153,6 +159,19 @@ static void quick_code_equals_the_interpreter(void **state)
 
 /* ---- ahead of time ---- */
 
+/* Every test below gets an arena to work in. */
+static void in_arena(void (*test)(ftl_arena *arena))
+{
+	ftl_arena arena;
+	ftl_landing pad;
+
+	ftl_arena_init(&arena, NULL, &pad, 0);
+	if (setjmp(pad.jump) != 0)
+		fail_msg("out of memory");
+	test(&arena);
+	ftl_arena_free(&arena);
+}
+
 static ftl_kmodule *some_module(ftl_arena *arena, const char *name)
 {
 	kop_backend b = {0};
@@ -169,31 +188,33 @@ static ftl_kmodule *some_module(ftl_arena *arena, const char *name)
 	return NULL;
 }
 
-static void every_target_makes_every_kind(void **state)
+static void do_every_target_makes_every_kind(ftl_arena *arena)
 {
 	static const struct {
 		const char *triple, *cpu;
-	} targets[] = {{NULL, NULL}, {"x86_64-linux-gnu", "sse2"}, {"x86_64-linux-gnu", "avx512vnni"}, {"aarch64-linux-gnu", NULL},
-		       {"aarch64-linux-gnu", "neoverse-v1"}, {"riscv64-linux-gnu", NULL}};
-	static const char *const modules[] = {"program", "dots", "cast_f16", "cast_f64", "partials", "pow", "kernel_error"};
-	ftl_arena arena;
-	ftl_landing pad;
+	} targets[] = {{NULL, NULL},
+		       {"x86_64-linux-gnu", "sse2"},
+		       {"x86_64-linux-gnu", "avx512vnni"},
+		       {"aarch64-linux-gnu", NULL},
+		       {"aarch64-linux-gnu", "neoverse-v1"},
+		       {"riscv64-linux-gnu", NULL}};
+	static const char *const modules[] = {"program",  "dots", "cast_f16",    "cast_f64",
+					      "partials", "pow",  "kernel_error"};
 	const void *bytes;
 	size_t n;
 
-	FTL_UNUSED(state);
-	ftl_arena_init(&arena, NULL, &pad, 0);
-	assert_int_equal(setjmp(pad.jump), 0);
 	for (size_t k = 0; k < FTL_COUNT(modules); k++) {
-		ftl_kmodule *m = some_module(&arena, modules[k]);
+		ftl_kmodule *m = some_module(arena, modules[k]);
 
 		for (size_t t = 0; t < FTL_COUNT(targets); t++) {
-			ftl_llvm_options o = {.triple = targets[t].triple, .cpu = targets[t].cpu, .prefix = "net", .verify = true};
+			ftl_llvm_options o = {
+				.triple = targets[t].triple, .cpu = targets[t].cpu, .prefix = "net", .verify = true};
 			ftl_diag d = {0};
 
 			for (int kind = FTL_LLVM_OBJECT; kind <= FTL_LLVM_TEXT; kind++) {
-				if (ftl_llvm_emit(m, &o, (ftl_llvm_kind)kind, &arena, &d, &bytes, &n) != FTL_OK)
-					fail_msg("%s for %s %s: %s", m->name, targets[t].triple, targets[t].cpu, d.text);
+				if (ftl_llvm_emit(m, &o, (ftl_llvm_kind)kind, arena, &d, &bytes, &n) != FTL_OK)
+					fail_msg("%s for %s %s: %s", m->name, targets[t].triple, targets[t].cpu,
+						 d.text);
 				assert_true(n > 100);
 				if (kind != FTL_LLVM_OBJECT)
 					assert_non_null(strstr(bytes, "net_main"));
@@ -205,69 +226,79 @@ static void every_target_makes_every_kind(void **state)
 			}
 		}
 	}
-	ftl_arena_free(&arena);
 }
 
-static void output_is_reproducible(void **state)
+static void every_target_makes_every_kind(void **state)
 {
-	ftl_arena arena;
-	ftl_landing pad;
+	FTL_UNUSED(state);
+	in_arena(do_every_target_makes_every_kind);
+}
+
+static void do_output_is_reproducible(ftl_arena *arena)
+{
 	const void *a, *b;
 	size_t na, nb;
 	ftl_diag d = {0};
 	ftl_kmodule *m;
 
-	FTL_UNUSED(state);
-	ftl_arena_init(&arena, NULL, &pad, 0);
-	assert_int_equal(setjmp(pad.jump), 0);
-	m = some_module(&arena, "program");
-	assert_int_equal(ftl_llvm_emit(m, NULL, FTL_LLVM_OBJECT, &arena, &d, &a, &na), FTL_OK);
-	assert_int_equal(ftl_llvm_emit(m, NULL, FTL_LLVM_OBJECT, &arena, &d, &b, &nb), FTL_OK);
+	m = some_module(arena, "program");
+	assert_int_equal(ftl_llvm_emit(m, NULL, FTL_LLVM_OBJECT, arena, &d, &a, &na), FTL_OK);
+	assert_int_equal(ftl_llvm_emit(m, NULL, FTL_LLVM_OBJECT, arena, &d, &b, &nb), FTL_OK);
 	assert_int_equal(na, nb);
 	assert_memory_equal(a, b, na);
-	ftl_arena_free(&arena);
 }
 
-static void bad_options_are_errors(void **state)
+static void output_is_reproducible(void **state)
 {
-	static const ftl_llvm_options bad[] = {
-		{.cpu = "pentium"}, {.triple = "x86_64-linux-gnu", .cpu = "neon"}, {.triple = "aarch64-linux-gnu", .cpu = "avx2"},
-		{.triple = "vax-dec-ultrix"}, {.features = "avx2"}, {.features = "+x y"}, {.triple = "riscv64-linux-gnu", .cpu = "znver4"}};
-	ftl_arena arena;
-	ftl_landing pad;
+	FTL_UNUSED(state);
+	in_arena(do_output_is_reproducible);
+}
+
+static void do_bad_options_are_errors(ftl_arena *arena)
+{
+	static const ftl_llvm_options bad[] = {{.cpu = "pentium"},
+					       {.triple = "x86_64-linux-gnu", .cpu = "neon"},
+					       {.triple = "aarch64-linux-gnu", .cpu = "avx2"},
+					       {.triple = "vax-dec-ultrix"},
+					       {.features = "avx2"},
+					       {.features = "+x y"},
+					       {.triple = "riscv64-linux-gnu", .cpu = "znver4"}};
 	const void *bytes;
 	size_t n;
 	ftl_kmodule *m;
 
-	FTL_UNUSED(state);
-	ftl_arena_init(&arena, NULL, &pad, 0);
-	assert_int_equal(setjmp(pad.jump), 0);
-	m = some_module(&arena, "program");
+	m = some_module(arena, "program");
 	for (size_t i = 0; i < FTL_COUNT(bad); i++) {
 		ftl_diag d = {0};
 
-		assert_int_equal(ftl_llvm_emit(m, &bad[i], FTL_LLVM_OBJECT, &arena, &d, &bytes, &n), FTL_ERR_USAGE);
+		assert_int_equal(ftl_llvm_emit(m, &bad[i], FTL_LLVM_OBJECT, arena, &d, &bytes, &n), FTL_ERR_USAGE);
 		assert_true(strlen(d.text) > 10);
 	}
-	ftl_arena_free(&arena);
+}
+
+static void bad_options_are_errors(void **state)
+{
+	FTL_UNUSED(state);
+	in_arena(do_bad_options_are_errors);
 }
 
 /* An object with three levels, linked into a shared library by the system's compiler, picks one that runs here. */
-static void an_object_with_levels_dispatches(void **state)
+static void do_an_object_with_levels_dispatches(ftl_arena *arena)
 {
 	static const char driver[] =
 		"#include <stdint.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include \"runtime/abi.h\"\n"
 		"int64_t net_main(ftl_run *); int64_t net_size(const ftl_run *);\n"
 		"int main(void) { static int32_t x[4096], y[4096], sum[256], blob[256]; const void *blobs[] = {blob};\n"
 		"static ftl_io in[64], out[1]; ftl_run run = {.in = in, .out = out, .blobs = blobs, .alloc = 0};\n"
-		"for (int i = 0; i < 64; i++) { in[i].data = i % 3 == 1 ? y : x; in[i].bytes = 16384; in[i].dims[0] = 4096; }\n"
+		"for (int i = 0; i < 64; i++) { in[i].data = i % 3 == 1 ? y : x; in[i].bytes = 16384; in[i].dims[0] = "
+		"4096; }\n"
 		"for (int i = 0; i < 4096; i++) { x[i] = i; y[i] = 2 * i; }\n"
 		"for (int i = 0; i < 256; i++) blob[i] = 3;\n"
-		"out[0].data = sum; out[0].bytes = sizeof sum; run.workspace = aligned_alloc(64, net_size(&run) + 64);\n"
+		"out[0].data = sum; out[0].bytes = sizeof sum; run.workspace = aligned_alloc(64, net_size(&run) + "
+		"64);\n"
 		"if (net_main(&run) != FTL_RUN_NO_MEMORY) return 2;\n"
-		"out[0].bytes = 8; if (net_main(&run) != FTL_RUN_SMALL_OUTPUT) return 3; free(run.workspace); return 0; }\n";
-	ftl_arena arena;
-	ftl_landing pad;
+		"out[0].bytes = 8; if (net_main(&run) != FTL_RUN_SMALL_OUTPUT) return 3; free(run.workspace); return "
+		"0; }\n";
 	ftl_llvm_level levels[3] = {{.cpu = "avx512"}, {.cpu = "avx2"}, {.cpu = "sse2"}};
 	ftl_llvm_options o = {.triple = "x86_64-linux-gnu", .prefix = "net", .verify = true};
 	char dir[] = "/tmp/ftl-llvm-XXXXXX", path[64], cmd[1024];
@@ -277,14 +308,11 @@ static void an_object_with_levels_dispatches(void **state)
 	ftl_diag d = {0};
 	FILE *f;
 
-	FTL_UNUSED(state);
 	if (!host_runs("sse2") || !source || !cc)
 		skip();
-	ftl_arena_init(&arena, NULL, &pad, 0);
-	assert_int_equal(setjmp(pad.jump), 0);
 	for (int i = 0; i < 3; i++)
-		levels[i].module = some_module(&arena, "program");
-	if (ftl_llvm_emit_levels(levels, 3, &o, FTL_LLVM_OBJECT, &arena, &d, &bytes, &n) != FTL_OK)
+		levels[i].module = some_module(arena, "program");
+	if (ftl_llvm_emit_levels(levels, 3, &o, FTL_LLVM_OBJECT, arena, &d, &bytes, &n) != FTL_OK)
 		fail_msg("%s", d.text);
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof path, "%s/net.o", dir);
@@ -297,12 +325,17 @@ static void an_object_with_levels_dispatches(void **state)
 	assert_non_null(f);
 	fputs(driver, f);
 	fclose(f);
-	snprintf(cmd, sizeof cmd, "%s -std=c11 -I%s/runtime/include %s/driver.c %s/net.o -lm -o %s/run && %s/run", cc, source, dir, dir, dir,
-		 dir);
+	snprintf(cmd, sizeof cmd, "%s -std=c11 -I%s/runtime/include %s/driver.c %s/net.o -lm -o %s/run && %s/run", cc,
+		 source, dir, dir, dir, dir);
 	assert_int_equal(WEXITSTATUS(system(cmd)), 0);
 	snprintf(cmd, sizeof cmd, "rm -r %s", dir);
 	assert_int_equal(system(cmd), 0);
-	ftl_arena_free(&arena);
+}
+
+static void an_object_with_levels_dispatches(void **state)
+{
+	FTL_UNUSED(state);
+	in_arena(do_an_object_with_levels_dispatches);
 }
 
 /* ---- speed: the code of a register-tiled product must keep its accumulators in registers ---- */
@@ -332,7 +365,8 @@ static ftl_kmodule *gemm_module(ftl_arena *arena, int rows, int vectors, int lan
 		at = ftl_k2(&b, FTL_K_add, ftl_k2(&b, FTL_K_mul, s.index, ftl_k_i64(&b, rows)), ftl_k_i64(&b, i));
 		x = ftl_k_splat(&b, ftl_k_load(&b, FTL_F32, a, at, 1), lanes);
 		for (int j = 0; j < vectors; j++)
-			ftl_k_set(&b, acc[i * vectors + j], ftl_k_fma(&b, x, bv[j], ftl_k_get(&b, acc[i * vectors + j])));
+			ftl_k_set(&b, acc[i * vectors + j],
+				  ftl_k_fma(&b, x, bv[j], ftl_k_get(&b, acc[i * vectors + j])));
 	}
 	ftl_k_end(&b, &s);
 	for (int i = 0; i < rows * vectors; i++)
@@ -343,44 +377,48 @@ static ftl_kmodule *gemm_module(ftl_arena *arena, int rows, int vectors, int lan
 	return m;
 }
 
-static void register_tiles_do_not_spill(void **state)
+static void do_register_tiles_do_not_spill(ftl_arena *arena)
 {
 	static const struct {
 		const char *cpu;
 		int rows, vectors, lanes;
-	} tiles[] = {{"avx512", 12, 2, 16}, {"avx512", 14, 2, 16}, {"avx512", 6, 4, 16}, {"skylake-avx512", 12, 2, 16}, {"avx2", 6, 2, 8},
-		     {"avx2", 4, 3, 8}};
-	ftl_arena arena;
-	ftl_landing pad;
+	} tiles[] = {{"avx512", 12, 2, 16},         {"avx512", 14, 2, 16}, {"avx512", 6, 4, 16},
+		     {"skylake-avx512", 12, 2, 16}, {"avx2", 6, 2, 8},     {"avx2", 4, 3, 8}};
 	const void *text;
 	size_t n;
 	ftl_diag d = {0};
 
-	FTL_UNUSED(state);
-	ftl_arena_init(&arena, NULL, &pad, 0);
-	assert_int_equal(setjmp(pad.jump), 0);
 	for (size_t i = 0; i < FTL_COUNT(tiles); i++) {
-		ftl_kmodule *m = gemm_module(&arena, tiles[i].rows, tiles[i].vectors, tiles[i].lanes);
+		ftl_kmodule *m = gemm_module(arena, tiles[i].rows, tiles[i].vectors, tiles[i].lanes);
 		ftl_llvm_options o = {.triple = "x86_64-linux-gnu", .cpu = tiles[i].cpu, .verify = true};
 		int fmas = 0;
 
-		assert_int_equal(ftl_llvm_emit(m, &o, FTL_LLVM_ASM, &arena, &d, &text, &n), FTL_OK);
+		assert_int_equal(ftl_llvm_emit(m, &o, FTL_LLVM_ASM, arena, &d, &text, &n), FTL_OK);
 		assert_null(strstr(text, "(%rsp)"));
 		for (const char *p = text; (p = strstr(p, "vfmadd")); p++)
 			fmas++;
 		assert_true(fmas >= tiles[i].rows * tiles[i].vectors);
 	}
-	ftl_arena_free(&arena);
+}
+
+static void register_tiles_do_not_spill(void **state)
+{
+	FTL_UNUSED(state);
+	in_arena(do_register_tiles_do_not_spill);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_driver_notices_one_wrong_bit),
-		cmocka_unit_test(native_code_equals_the_interpreter), cmocka_unit_test(avx2_code_equals_the_interpreter),
-		cmocka_unit_test(sse2_code_equals_the_interpreter),   cmocka_unit_test(quick_code_equals_the_interpreter),
-		cmocka_unit_test(every_target_makes_every_kind),      cmocka_unit_test(output_is_reproducible),
-		cmocka_unit_test(bad_options_are_errors),	      cmocka_unit_test(an_object_with_levels_dispatches),
+		cmocka_unit_test(native_code_equals_the_interpreter),
+		cmocka_unit_test(avx2_code_equals_the_interpreter),
+		cmocka_unit_test(sse2_code_equals_the_interpreter),
+		cmocka_unit_test(quick_code_equals_the_interpreter),
+		cmocka_unit_test(every_target_makes_every_kind),
+		cmocka_unit_test(output_is_reproducible),
+		cmocka_unit_test(bad_options_are_errors),
+		cmocka_unit_test(an_object_with_levels_dispatches),
 		cmocka_unit_test(register_tiles_do_not_spill),
 	};
 

@@ -206,8 +206,15 @@ static const char *const msgs[] = {"", "out of memory", "it went wrong late", "d
 
 static ftl_session *toy(ftl_pool *pool, uint64_t limit)
 {
-	ftl_session_desc desc = {.main = toy_main, .size = toy_size, .nin = 1, .nout = 1, .msgs = msgs, .nmsgs = FTL_COUNT(msgs),
-				 .file = "toy.onnx", .pool = pool, .memory_limit = limit};
+	ftl_session_desc desc = {.main = toy_main,
+				 .size = toy_size,
+				 .nin = 1,
+				 .nout = 1,
+				 .msgs = msgs,
+				 .nmsgs = FTL_COUNT(msgs),
+				 .file = "toy.onnx",
+				 .pool = pool,
+				 .memory_limit = limit};
 	ftl_session *s;
 	ftl_diag d = {0};
 
@@ -335,9 +342,9 @@ static void sessions_share_a_pool(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_piece_runs_once),	  cmocka_unit_test(a_piece_may_launch),
-		cmocka_unit_test(several_threads_share_a_pool),	  cmocka_unit_test(sleeping_threads_wake_up),
-		cmocka_unit_test(the_machine_is_known),		  cmocka_unit_test(runs_reuse_memory),
+		cmocka_unit_test(every_piece_runs_once),          cmocka_unit_test(a_piece_may_launch),
+		cmocka_unit_test(several_threads_share_a_pool),   cmocka_unit_test(sleeping_threads_wake_up),
+		cmocka_unit_test(the_machine_is_known),           cmocka_unit_test(runs_reuse_memory),
 		cmocka_unit_test(outputs_can_be_given_and_taken), cmocka_unit_test(errors_have_text_and_leave_nothing),
 		cmocka_unit_test(sessions_share_a_pool),
 	};

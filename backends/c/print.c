@@ -442,7 +442,10 @@ static void print_inst(ftl_ce *e, ftl_kv v)
 			    ftl_kop_get((ftl_kop)i->op)->name);
 		return;
 	}
-	ftl_ce_line(e, "const %s v%u = %s;", ftl_ce_elem(i->type.elem)->type, v, s);
+	if (i->type.elem == FTL_PTR)
+		ftl_ce_line(e, "unsigned char *const v%u = %s;", v, s);
+	else
+		ftl_ce_line(e, "const %s v%u = %s;", ftl_ce_elem(i->type.elem)->type, v, s);
 }
 
 static void print_block(ftl_ce *e, const ftl_kblock *b)

@@ -12,12 +12,10 @@
 
 /* Kernels come scheduled in vectors with their accumulators in variables, so what is left is to make the variables
  * registers, share and hoist address arithmetic, and unroll small loops. Nothing here vectorizes. */
-const char ftl_llvm_passes[] =
-	"function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
-	"loop-mssa(loop-simplifycfg,licm,simple-loop-unswitch),"
-	"loop(indvars,loop-deletion,loop-unroll-full),"
-	"sroa,gvn<no-load-pre;no-pre>,instcombine<no-verify-fixpoint>,"
-	"loop-mssa(licm),adce,simplifycfg)";
+const char ftl_llvm_passes[] = "function(sroa,early-cse<memssa>,simplifycfg,instcombine<no-verify-fixpoint>,"
+			       "loop-mssa(loop-simplifycfg,licm),loop(loop-unroll-full),"
+			       "early-cse,gvn<no-load-pre;no-pre>,instcombine<no-verify-fixpoint>,"
+			       "loop-mssa(licm),adce,simplifycfg)";
 const char ftl_llvm_passes_quick[] = "function(sroa,early-cse,simplifycfg)";
 
 static ftl_status optimize(ftl_le *l, LLVMTargetMachineRef tm, const char *passes)
@@ -47,7 +45,8 @@ static ftl_status generate(ftl_le *l, LLVMTargetMachineRef tm, ftl_llvm_kind kin
 		LLVMDisposeMessage(text);
 		return FTL_OK;
 	}
-	if (LLVMTargetMachineEmitToMemoryBuffer(tm, l->m, kind == FTL_LLVM_ASM ? LLVMAssemblyFile : LLVMObjectFile, &text, out)) {
+	if (LLVMTargetMachineEmitToMemoryBuffer(tm, l->m, kind == FTL_LLVM_ASM ? LLVMAssemblyFile : LLVMObjectFile,
+						&text, out)) {
 		code = ftl_fail(l->d, FTL_ERR_UNSUPPORTED, "LLVM code generation: %s", text);
 		LLVMDisposeMessage(text);
 		*out = NULL;
@@ -60,7 +59,7 @@ static ftl_status generate(ftl_le *l, LLVMTargetMachineRef tm, ftl_llvm_kind kin
 	return l->err;
 }
 
-ftl_status ftl_le_finish(ftl_le *l, LLVMCodeGenOptLevel level, const char *passes, bool verify, bool jit, ftl_llvm_kind kind,
+ftl_status ftl_le_finish(ftl_le *l, LLVMCodeGenOptLevel level, const char *passes, bool verify, ftl_llvm_kind kind,
 			 LLVMMemoryBufferRef *out)
 {
 	LLVMTargetMachineRef tm;
@@ -75,7 +74,7 @@ ftl_status ftl_le_finish(ftl_le *l, LLVMCodeGenOptLevel level, const char *passe
 	LLVMDisposeMessage(text);
 	if (code != FTL_OK)
 		return code;
-	tm = ftl_spec_machine(l->spec, level, jit);
+	tm = ftl_spec_machine(l->spec, level);
 	if (!tm)
 		return ftl_fail(l->d, FTL_ERR_UNSUPPORTED, "no target machine for %s", l->spec->triple);
 	if (passes)
@@ -98,8 +97,8 @@ void ftl_llvm_prefix(const ftl_kmodule *m, const ftl_llvm_options *o, char *out,
 		out[0] = '_';
 }
 
-ftl_status ftl_llvm_emit(const ftl_kmodule *m, const ftl_llvm_options *o, ftl_llvm_kind kind, ftl_arena *arena, ftl_diag *d,
-			 const void **out_bytes, size_t *out_n)
+ftl_status ftl_llvm_emit(const ftl_kmodule *m, const ftl_llvm_options *o, ftl_llvm_kind kind, ftl_arena *arena,
+			 ftl_diag *d, const void **out_bytes, size_t *out_n)
 {
 	ftl_llvm_level level = {.module = m, .cpu = o ? o->cpu : NULL, .features = o ? o->features : NULL};
 

@@ -48,7 +48,8 @@ static LLVMValueRef cpuid(ftl_le *l, uint32_t leaf, uint32_t sub)
 	LLVMTypeRef r[4] = {l->i32, l->i32, l->i32, l->i32}, p[2] = {l->i32, l->i32};
 	LLVMTypeRef t = LLVMFunctionType(LLVMStructTypeInContext(l->c, r, 4, false), p, 2, false);
 	LLVMValueRef a[2] = {LLVMConstInt(l->i32, leaf, false), LLVMConstInt(l->i32, sub, false)};
-	LLVMValueRef code = LLVMGetInlineAsm(t, text, sizeof text - 1, cons, sizeof cons - 1, true, false, LLVMInlineAsmDialectATT, false);
+	LLVMValueRef code = LLVMGetInlineAsm(t, text, sizeof text - 1, cons, sizeof cons - 1, true, false,
+					     LLVMInlineAsmDialectATT, false);
 
 	return LLVMBuildCall2(l->b, t, code, a, 2, "");
 }
@@ -59,7 +60,8 @@ static LLVMValueRef xgetbv(ftl_le *l)
 	LLVMTypeRef r[2] = {l->i32, l->i32}, p = l->i32;
 	LLVMTypeRef t = LLVMFunctionType(LLVMStructTypeInContext(l->c, r, 2, false), &p, 1, false);
 	LLVMValueRef zero = LLVMConstInt(l->i32, 0, false);
-	LLVMValueRef code = LLVMGetInlineAsm(t, text, sizeof text - 1, cons, sizeof cons - 1, true, false, LLVMInlineAsmDialectATT, false);
+	LLVMValueRef code = LLVMGetInlineAsm(t, text, sizeof text - 1, cons, sizeof cons - 1, true, false,
+					     LLVMInlineAsmDialectATT, false);
 
 	return LLVMBuildExtractValue(l->b, LLVMBuildCall2(l->b, t, code, &zero, 1, ""), 0, "");
 }
@@ -75,7 +77,8 @@ static LLVMValueRef has_bits(ftl_le *l, LLVMValueRef word, uint32_t bits)
 static LLVMValueRef level_function(ftl_le *l, const ftl_llvm_level *levels, size_t n, LLVMTypeRef *type)
 {
 	LLVMTypeRef t = LLVMFunctionType(l->i32, NULL, 0, false);
-	LLVMValueRef fn = ftl_le_function(l, "level", t, LLVMInternalLinkage), last = LLVMConstInt(l->i32, n - 1, false);
+	LLVMValueRef fn = ftl_le_function(l, "level", t, LLVMInternalLinkage),
+		     last = LLVMConstInt(l->i32, n - 1, false);
 	LLVMValueRef max, emax, l1, l7, word[6], x, pick, ok;
 	LLVMBasicBlockRef leaves, state, low;
 
@@ -88,7 +91,8 @@ static LLVMValueRef level_function(ftl_le *l, const ftl_llvm_level *levels, size
 	max = LLVMBuildExtractValue(l->b, cpuid(l, 0, 0), 0, "");
 	emax = LLVMBuildExtractValue(l->b, cpuid(l, UINT32_C(0x80000000), 0), 0, "");
 	ok = LLVMBuildAnd(l->b, LLVMBuildICmp(l->b, LLVMIntUGE, max, LLVMConstInt(l->i32, 7, false), ""),
-			  LLVMBuildICmp(l->b, LLVMIntUGE, emax, LLVMConstInt(l->i32, UINT32_C(0x80000001), false), ""), "");
+			  LLVMBuildICmp(l->b, LLVMIntUGE, emax, LLVMConstInt(l->i32, UINT32_C(0x80000001), false), ""),
+			  "");
 	LLVMBuildCondBr(l->b, ok, leaves, low);
 	LLVMPositionBuilderAtEnd(l->b, leaves);
 	l1 = cpuid(l, 1, 0);
@@ -100,7 +104,8 @@ static LLVMValueRef level_function(ftl_le *l, const ftl_llvm_level *levels, size
 	word[2] = LLVMBuildExtractValue(l->b, l7, 2, "");
 	/* leaf 7.1 reads as zero where leaf 7 says that it is not there */
 	x = LLVMBuildExtractValue(l->b, cpuid(l, 7, 1), 0, "");
-	ok = LLVMBuildICmp(l->b, LLVMIntUGE, LLVMBuildExtractValue(l->b, l7, 0, ""), LLVMConstInt(l->i32, 1, false), "");
+	ok = LLVMBuildICmp(l->b, LLVMIntUGE, LLVMBuildExtractValue(l->b, l7, 0, ""), LLVMConstInt(l->i32, 1, false),
+			   "");
 	word[3] = LLVMBuildSelect(l->b, ok, x, LLVMConstInt(l->i32, 0, false), "");
 	word[4] = LLVMBuildExtractValue(l->b, cpuid(l, UINT32_C(0x80000001), 0), 2, "");
 	word[5] = xgetbv(l);
@@ -129,7 +134,8 @@ static void level_prefix(const char *prefix, size_t i, size_t n, char *out, size
 }
 
 /* PREFIX_main or PREFIX_size: switch on level(). */
-static void dispatcher(ftl_le *l, const char *prefix, const char *what, size_t n, LLVMValueRef level, LLVMTypeRef level_type)
+static void dispatcher(ftl_le *l, const char *prefix, const char *what, size_t n, LLVMValueRef level,
+		       LLVMTypeRef level_type)
 {
 	char name[512], inner[400];
 	LLVMValueRef fn, target, sw, run, which;
@@ -188,8 +194,10 @@ static ftl_status check_levels(const ftl_llvm_level *levels, size_t n, const ftl
 		if (!levels[i].module->main || (n > 1 && !levels[i].module->size))
 			return ftl_fail(d, FTL_ERR_USAGE, "module %s has no program", levels[i].module->name);
 		if (n > 1 && !find_need(levels[i].cpu))
-			return ftl_fail(d, FTL_ERR_USAGE, "cpu \"%s\" cannot be one of several; use avx512vnni, avx512, avx2vnni, avx2, sse2",
-					levels[i].cpu ? levels[i].cpu : "native");
+			return ftl_fail(
+				d, FTL_ERR_USAGE,
+				"cpu \"%s\" cannot be one of several; use avx512vnni, avx512, avx2vnni, avx2, sse2",
+				levels[i].cpu ? levels[i].cpu : "native");
 		if (n > 1 && levels[i].features && *levels[i].features)
 			return ftl_fail(d, FTL_ERR_USAGE, "extra features cannot be checked when the object is loaded");
 	}
@@ -218,7 +226,7 @@ static ftl_status emit_all(const ftl_llvm_level *levels, size_t n, const ftl_spe
 		dispatcher(&l, prefix, "main", n, level, level_type);
 		dispatcher(&l, prefix, "size", n, level, level_type);
 	}
-	code = ftl_le_finish(&l, LLVMCodeGenLevelDefault, ftl_llvm_passes, o && o->verify, false, kind, out);
+	code = ftl_le_finish(&l, LLVMCodeGenLevelDefault, ftl_llvm_passes, o && o->verify, kind, out);
 	ftl_le_free(&l);
 	return code;
 }

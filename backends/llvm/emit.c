@@ -39,7 +39,7 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *user)
 static void make_types(ftl_le *l)
 {
 	LLVMTypeRef fields[9], params[4];
-	LLVMTargetMachineRef tm = ftl_spec_machine(l->spec, LLVMCodeGenLevelNone, false);
+	LLVMTargetMachineRef tm = ftl_spec_machine(l->spec, LLVMCodeGenLevelNone);
 	LLVMTargetDataRef td;
 
 	l->void_ = LLVMVoidTypeInContext(l->c);
@@ -148,14 +148,10 @@ static LLVMValueRef constant(ftl_le *l, const ftl_kinst *in)
 	memcpy(&x, &in->imm, sizeof x);
 	switch ((ftl_dtype)in->type.elem) {
 	case FTL_F32:
-	case FTL_F64:
-		return ftl_le_real(t, x);
-	case FTL_F16:
-		return ftl_le_int(t, ftl_f32_to_f16((float)x));
-	case FTL_BF16:
-		return ftl_le_int(t, ftl_f32_to_bf16((float)x));
-	case FTL_BOOL:
-		return ftl_le_int(t, in->imm != 0);
+	case FTL_F64: return ftl_le_real(t, x);
+	case FTL_F16: return ftl_le_int(t, ftl_f32_to_f16((float)x));
+	case FTL_BF16: return ftl_le_int(t, ftl_f32_to_bf16((float)x));
+	case FTL_BOOL: return ftl_le_int(t, in->imm != 0);
 	default:
 		if (in->type.elem == FTL_PTR)
 			return LLVMConstNull(t);
@@ -175,8 +171,7 @@ LLVMValueRef ftl_le_val(ftl_le *l, ftl_kv v)
 		return l->val[v];
 	in = &l->f->inst.v[v];
 	switch ((ftl_kop)in->op) {
-	case FTL_K_const:
-		return l->val[v] = constant(l, in);
+	case FTL_K_const: return l->val[v] = constant(l, in);
 	case FTL_K_param:
 		if (in->imm >= 0 && in->imm < (int64_t)l->f->params.n && l->param)
 			return l->val[v] = l->param[in->imm];
@@ -185,8 +180,7 @@ LLVMValueRef ftl_le_val(ftl_le *l, ftl_kv v)
 		if (l->grid)
 			return l->grid;
 		break;
-	default:
-		break;
+	default: break;
 	}
 	ftl_le_fail(l, "kernel %s: value %u (%s) is used before it is made", l->f->name, v,
 		    in->op < FTL_K_COUNT ? ftl_kop_get((ftl_kop)in->op)->name : "?");
@@ -317,35 +311,19 @@ static void emit_inst(ftl_le *l, ftl_kv id)
 	case FTL_K_const:
 	case FTL_K_param:
 	case FTL_K_grid:
-	case FTL_K_workspace:
-		return; /* made where they are used */
+	case FTL_K_workspace: return; /* made where they are used */
 	case FTL_K_var:
 		v = LLVMBuildAlloca(l->allocas, ftl_le_type(l, in->type), "");
 		LLVMBuildStore(l->b, ftl_le_val(l, in->a[0]), v);
 		break;
-	case FTL_K_get:
-		v = LLVMBuildLoad2(l->b, ftl_le_type(l, in->type), ftl_le_val(l, in->a[0]), "");
-		break;
-	case FTL_K_set:
-		LLVMBuildStore(l->b, ftl_le_val(l, in->a[1]), ftl_le_val(l, in->a[0]));
-		return;
-	case FTL_K_for:
-		emit_for(l, id, in);
-		return;
-	case FTL_K_if:
-		emit_if(l, in);
-		return;
-	case FTL_K_loop:
-		emit_loop(l, in);
-		return;
-	case FTL_K_break:
-		emit_break(l, in);
-		return;
-	case FTL_K_check:
-		emit_check(l, in);
-		return;
-	default:
-		break;
+	case FTL_K_get: v = LLVMBuildLoad2(l->b, ftl_le_type(l, in->type), ftl_le_val(l, in->a[0]), ""); break;
+	case FTL_K_set: LLVMBuildStore(l->b, ftl_le_val(l, in->a[1]), ftl_le_val(l, in->a[0])); return;
+	case FTL_K_for: emit_for(l, id, in); return;
+	case FTL_K_if: emit_if(l, in); return;
+	case FTL_K_loop: emit_loop(l, in); return;
+	case FTL_K_break: emit_break(l, in); return;
+	case FTL_K_check: emit_check(l, in); return;
+	default: break;
 	}
 	v = v ? v : ftl_le_math(l, in);
 	v = v ? v : ftl_le_vector(l, in);

@@ -129,7 +129,8 @@ static LLVMValueRef alloc_helper(ftl_le *l)
 	max = l->size_t_ == l->i64 ? ftl_le_i64(l, INT64_MAX) : ftl_le_i64(l, INT32_MAX);
 	LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntUGT, bytes, max, ""), no, sized);
 	LLVMPositionBuilderAtEnd(l->b, sized);
-	a[1] = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntEQ, bytes, ftl_le_i64(l, 0), ""), ftl_le_i64(l, 1), bytes, "");
+	a[1] = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntEQ, bytes, ftl_le_i64(l, 0), ""), ftl_le_i64(l, 1),
+			       bytes, "");
 	a[1] = LLVMBuildIntCast2(l->b, a[1], l->size_t_, false, "");
 	a[0] = load_field(l, LLVMGetParam(h.fn, 0), RUN_USER);
 	LLVMBuildRet(l->b, LLVMBuildCall2(l->b, LLVMFunctionType(l->ptr, pp, 2, false), hook, a, 2, ""));
@@ -200,7 +201,8 @@ static LLVMValueRef out_helper(ftl_le *l)
 	LLVMBuildRet(l->b, ftl_le_i64(l, FTL_RUN_NO_MEMORY));
 	LLVMPositionBuilderAtEnd(l->b, keep);
 	LLVMBuildStore(l->b, got, io_field(l, run, RUN_OUT, number, IO_DATA, 0));
-	LLVMBuildStore(l->b, LLVMBuildIntCast2(l->b, bytes, l->size_t_, false, ""), io_field(l, run, RUN_OUT, number, IO_BYTES, 0));
+	LLVMBuildStore(l->b, LLVMBuildIntCast2(l->b, bytes, l->size_t_, false, ""),
+		       io_field(l, run, RUN_OUT, number, IO_BYTES, 0));
 	LLVMBuildBr(l->b, good);
 	LLVMPositionBuilderAtEnd(l->b, good);
 	LLVMBuildRet(l->b, ftl_le_i64(l, 0));
@@ -256,7 +258,8 @@ LLVMValueRef ftl_le_main_inst(ftl_le *l, const ftl_kinst *in)
 
 	switch ((ftl_kop)in->op) {
 	case FTL_K_in_ptr:
-		return LLVMBuildLoad2(l->b, l->ptr, io_field(l, l->run, RUN_IN, ftl_le_i64(l, in->imm), IO_DATA, 0), "");
+		return LLVMBuildLoad2(l->b, l->ptr, io_field(l, l->run, RUN_IN, ftl_le_i64(l, in->imm), IO_DATA, 0),
+				      "");
 	case FTL_K_in_dim:
 		return LLVMBuildLoad2(l->b, l->i64, io_field(l, l->run, RUN_IN, number, IO_DIMS, in->imm % 64), "");
 	case FTL_K_out_dim:
@@ -286,9 +289,7 @@ LLVMValueRef ftl_le_main_inst(ftl_le *l, const ftl_kinst *in)
 		a[1] = ftl_le_val(l, in->a[0]);
 		call(l, release_helper(l), a, 2);
 		return l->run;
-	case FTL_K_launch:
-		return emit_launch(l, in);
-	default:
-		return NULL;
+	case FTL_K_launch: return emit_launch(l, in);
+	default: return NULL;
 	}
 }

@@ -97,7 +97,10 @@ static LLVMValueRef compare(ftl_le *l, ftl_kop op, ftl_dtype t, LLVMValueRef x, 
 	bool s = ftl_dtype_is_signed(t);
 
 	if (is_float(t)) {
-		LLVMRealPredicate p = op == FTL_K_eq ? LLVMRealOEQ : op == FTL_K_ne ? LLVMRealUNE : op == FTL_K_lt ? LLVMRealOLT : LLVMRealOLE;
+		LLVMRealPredicate p = op == FTL_K_eq   ? LLVMRealOEQ
+				      : op == FTL_K_ne ? LLVMRealUNE
+				      : op == FTL_K_lt ? LLVMRealOLT
+						       : LLVMRealOLE;
 
 		return LLVMBuildFCmp(l->b, p, x, y, "");
 	}
@@ -157,8 +160,10 @@ static LLVMValueRef f32_to_f16(ftl_le *l, LLVMValueRef x, int lanes)
 	tiny = LLVMBuildSub(l->b, bits_of(l, tiny, l->i32, lanes), ftl_le_int(i32, 0x3f000000), "");
 	nan = LLVMBuildAnd(l->b, LLVMBuildLShr(l->b, a, ftl_le_int(i32, 13), ""), ftl_le_int(i32, 0x1ff), "");
 	nan = LLVMBuildOr(l->b, nan, ftl_le_int(i32, 0x7e00), "");
-	r = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntULT, a, ftl_le_int(i32, 0x38800000), ""), tiny, normal, "");
-	r = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntUGE, a, ftl_le_int(i32, 0x47800000), ""), ftl_le_int(i32, 0x7c00), r, "");
+	r = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntULT, a, ftl_le_int(i32, 0x38800000), ""), tiny, normal,
+			    "");
+	r = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntUGE, a, ftl_le_int(i32, 0x47800000), ""),
+			    ftl_le_int(i32, 0x7c00), r, "");
 	r = LLVMBuildSelect(l->b, LLVMBuildICmp(l->b, LLVMIntUGT, a, ftl_le_int(i32, 0x7f800000), ""), nan, r, "");
 	return LLVMBuildTrunc(l->b, LLVMBuildOr(l->b, r, sign, ""), i16, "");
 }
@@ -199,7 +204,8 @@ LLVMValueRef ftl_le_cast(ftl_le *l, LLVMValueRef x, ftl_dtype from, ftl_dtype to
 		return x;
 	/* 16-bit floats go through f32 on both sides */
 	if (from == FTL_F16 || from == FTL_BF16)
-		return ftl_le_cast(l, from == FTL_F16 ? f16_to_f32(l, x, lanes) : bf16_to_f32(l, x, lanes), FTL_F32, to, lanes);
+		return ftl_le_cast(l, from == FTL_F16 ? f16_to_f32(l, x, lanes) : bf16_to_f32(l, x, lanes), FTL_F32, to,
+				   lanes);
 	if (to == FTL_F16 || to == FTL_BF16) {
 		x = ftl_le_cast(l, x, from, FTL_F32, lanes);
 		return to == FTL_F16 ? f32_to_f16(l, x, lanes) : f32_to_bf16(l, x, lanes);
@@ -251,10 +257,8 @@ static const char *libm_name(ftl_kop op)
 	case FTL_K_acosh:
 	case FTL_K_atanh:
 	case FTL_K_erf:
-	case FTL_K_pow:
-		return ftl_kop_get(op)->name; /* C has the same names */
-	default:
-		return NULL;
+	case FTL_K_pow: return ftl_kop_get(op)->name; /* C has the same names */
+	default: return NULL;
 	}
 }
 
@@ -299,31 +303,19 @@ static LLVMValueRef arithmetic(ftl_le *l, const ftl_kinst *in, LLVMValueRef x, L
 	bool f = is_float(t), s = ftl_dtype_is_signed(t);
 
 	switch ((ftl_kop)in->op) {
-	case FTL_K_add:
-		return f ? LLVMBuildFAdd(l->b, x, y, "") : LLVMBuildAdd(l->b, x, y, "");
-	case FTL_K_sub:
-		return f ? LLVMBuildFSub(l->b, x, y, "") : LLVMBuildSub(l->b, x, y, "");
-	case FTL_K_mul:
-		return f ? LLVMBuildFMul(l->b, x, y, "") : LLVMBuildMul(l->b, x, y, "");
-	case FTL_K_div:
-		return f ? LLVMBuildFDiv(l->b, x, y, "") : divide(l, in, x, y);
-	case FTL_K_rem:
-		return f ? LLVMBuildFRem(l->b, x, y, "") : divide(l, in, x, y);
-	case FTL_K_min:
-		return binary_intrinsic(l, f ? "llvm.minnum" : s ? "llvm.smin" : "llvm.umin", x, y);
-	case FTL_K_max:
-		return binary_intrinsic(l, f ? "llvm.maxnum" : s ? "llvm.smax" : "llvm.umax", x, y);
-	case FTL_K_and:
-		return LLVMBuildAnd(l->b, x, y, "");
-	case FTL_K_or:
-		return LLVMBuildOr(l->b, x, y, "");
-	case FTL_K_xor:
-		return LLVMBuildXor(l->b, x, y, "");
+	case FTL_K_add: return f ? LLVMBuildFAdd(l->b, x, y, "") : LLVMBuildAdd(l->b, x, y, "");
+	case FTL_K_sub: return f ? LLVMBuildFSub(l->b, x, y, "") : LLVMBuildSub(l->b, x, y, "");
+	case FTL_K_mul: return f ? LLVMBuildFMul(l->b, x, y, "") : LLVMBuildMul(l->b, x, y, "");
+	case FTL_K_div: return f ? LLVMBuildFDiv(l->b, x, y, "") : divide(l, in, x, y);
+	case FTL_K_rem: return f ? LLVMBuildFRem(l->b, x, y, "") : divide(l, in, x, y);
+	case FTL_K_min: return binary_intrinsic(l, f ? "llvm.minnum" : s ? "llvm.smin" : "llvm.umin", x, y);
+	case FTL_K_max: return binary_intrinsic(l, f ? "llvm.maxnum" : s ? "llvm.smax" : "llvm.umax", x, y);
+	case FTL_K_and: return LLVMBuildAnd(l->b, x, y, "");
+	case FTL_K_or: return LLVMBuildOr(l->b, x, y, "");
+	case FTL_K_xor: return LLVMBuildXor(l->b, x, y, "");
 	case FTL_K_shl:
-	case FTL_K_shr:
-		return shift(l, in, x, y);
-	default:
-		return NULL;
+	case FTL_K_shr: return shift(l, in, x, y);
+	default: return NULL;
 	}
 }
 
@@ -334,8 +326,7 @@ static LLVMValueRef unary(ftl_le *l, const ftl_kinst *in, LLVMValueRef x)
 	LLVMValueRef a[2];
 
 	switch ((ftl_kop)in->op) {
-	case FTL_K_neg:
-		return is_float(t) ? LLVMBuildFNeg(l->b, x, "") : LLVMBuildNeg(l->b, x, "");
+	case FTL_K_neg: return is_float(t) ? LLVMBuildFNeg(l->b, x, "") : LLVMBuildNeg(l->b, x, "");
 	case FTL_K_abs:
 		if (is_float(t))
 			return unary_intrinsic(l, "llvm.fabs", x);
@@ -344,22 +335,14 @@ static LLVMValueRef unary(ftl_le *l, const ftl_kinst *in, LLVMValueRef x)
 		a[0] = x;
 		a[1] = LLVMConstInt(l->i1, 0, false); /* INT_MIN is not poison */
 		return ftl_le_intrinsic(l, "llvm.abs", &type, 1, a, 2);
-	case FTL_K_not:
-		return LLVMBuildNot(l->b, x, "");
-	case FTL_K_popcount:
-		return unary_intrinsic(l, "llvm.ctpop", x);
-	case FTL_K_sqrt:
-		return unary_intrinsic(l, "llvm.sqrt", x);
-	case FTL_K_floor:
-		return unary_intrinsic(l, "llvm.floor", x);
-	case FTL_K_ceil:
-		return unary_intrinsic(l, "llvm.ceil", x);
-	case FTL_K_trunc:
-		return unary_intrinsic(l, "llvm.trunc", x);
-	case FTL_K_rint:
-		return unary_intrinsic(l, "llvm.rint", x);
-	default:
-		return NULL;
+	case FTL_K_not: return LLVMBuildNot(l->b, x, "");
+	case FTL_K_popcount: return unary_intrinsic(l, "llvm.ctpop", x);
+	case FTL_K_sqrt: return unary_intrinsic(l, "llvm.sqrt", x);
+	case FTL_K_floor: return unary_intrinsic(l, "llvm.floor", x);
+	case FTL_K_ceil: return unary_intrinsic(l, "llvm.ceil", x);
+	case FTL_K_trunc: return unary_intrinsic(l, "llvm.trunc", x);
+	case FTL_K_rint: return unary_intrinsic(l, "llvm.rint", x);
+	default: return NULL;
 	}
 }
 
@@ -386,8 +369,7 @@ LLVMValueRef ftl_le_math(ftl_le *l, const ftl_kinst *in)
 	const char *libm;
 
 	switch (op) {
-	case FTL_K_fma:
-		return fma_(l, in);
+	case FTL_K_fma: return fma_(l, in);
 	case FTL_K_eq:
 	case FTL_K_ne:
 	case FTL_K_lt:
@@ -395,21 +377,24 @@ LLVMValueRef ftl_le_math(ftl_le *l, const ftl_kinst *in)
 		t0 = ftl_ktype_of(l->f, in->a[0]);
 		return compare(l, op, (ftl_dtype)t0.elem, ftl_le_val(l, in->a[0]), ftl_le_val(l, in->a[1]));
 	case FTL_K_select:
-		return LLVMBuildSelect(l->b, ftl_le_val(l, in->a[0]), ftl_le_val(l, in->a[1]), ftl_le_val(l, in->a[2]), "");
+		return LLVMBuildSelect(l->b, ftl_le_val(l, in->a[0]), ftl_le_val(l, in->a[1]), ftl_le_val(l, in->a[2]),
+				       "");
 	case FTL_K_cast:
 		t0 = ftl_ktype_of(l->f, in->a[0]);
-		return ftl_le_cast(l, ftl_le_val(l, in->a[0]), (ftl_dtype)t0.elem, (ftl_dtype)in->type.elem, in->type.lanes);
+		return ftl_le_cast(l, ftl_le_val(l, in->a[0]), (ftl_dtype)t0.elem, (ftl_dtype)in->type.elem,
+				   in->type.lanes);
 	case FTL_K_bitcast:
 		t0 = ftl_ktype_of(l->f, in->a[0]);
-		return bitcast(l, ftl_le_val(l, in->a[0]), (ftl_dtype)t0.elem, (ftl_dtype)in->type.elem, in->type.lanes);
-	default:
-		break;
+		return bitcast(l, ftl_le_val(l, in->a[0]), (ftl_dtype)t0.elem, (ftl_dtype)in->type.elem,
+			       in->type.lanes);
+	default: break;
 	}
 	if (!info || info->rule != K_RULE_SAME)
 		return NULL;
 	libm = libm_name(op);
 	if (libm)
-		return libm_call(l, in, libm, ftl_le_val(l, in->a[0]), info->nargs == 2 ? ftl_le_val(l, in->a[1]) : NULL);
+		return libm_call(l, in, libm, ftl_le_val(l, in->a[0]),
+				 info->nargs == 2 ? ftl_le_val(l, in->a[1]) : NULL);
 	if (info->nargs == 1)
 		return unary(l, in, ftl_le_val(l, in->a[0]));
 	return arithmetic(l, in, ftl_le_val(l, in->a[0]), ftl_le_val(l, in->a[1]));

@@ -105,7 +105,8 @@ static bool has_masked(const ftl_le *l, ftl_dtype t)
 
 /* The bytes go through a stack slot with memcpy-like halving: count is at most n, so at most log2(n) + 1 plain moves of
  * n/2, n/4, ... 1 elements, chosen by the bits of count. load: memory to slot, else slot to memory. */
-static void move_prefix(ftl_le *l, ftl_dtype t, LLVMValueRef mem, LLVMValueRef slot, LLVMValueRef count, int n, bool load)
+static void move_prefix(ftl_le *l, ftl_dtype t, LLVMValueRef mem, LLVMValueRef slot, LLVMValueRef count, int n,
+			bool load)
 {
 	LLVMValueRef done = ftl_le_i64(l, 0), bit, next, from, to, x, phi;
 	LLVMBasicBlockRef yes, on, here;
@@ -138,7 +139,8 @@ static LLVMValueRef emit_loadn(ftl_le *l, const ftl_kinst *in)
 {
 	ftl_dtype t = (ftl_dtype)in->type.elem;
 	int n = in->type.lanes, v = n;
-	LLVMTypeRef type = ftl_le_vec(ftl_le_mem_elem(l, t), v), over[2] = {LLVMVectorType(ftl_le_mem_elem(l, t), (unsigned)n), l->ptr};
+	LLVMTypeRef type = ftl_le_vec(ftl_le_mem_elem(l, t), v),
+		    over[2] = {LLVMVectorType(ftl_le_mem_elem(l, t), (unsigned)n), l->ptr};
 	LLVMValueRef at = address(l, t, ftl_le_val(l, in->a[0]), ftl_le_val(l, in->a[1]));
 	LLVMValueRef count = ftl_le_val(l, in->a[2]), a[4], slot, x;
 	int64_t c;
@@ -201,24 +203,20 @@ LLVMValueRef ftl_le_memory(ftl_le *l, const ftl_kinst *in)
 	LLVMValueRef x;
 
 	switch ((ftl_kop)in->op) {
-	case FTL_K_load:
-		return emit_load(l, in);
-	case FTL_K_store:
-		return emit_store(l, in);
-	case FTL_K_loadn:
-		return emit_loadn(l, in);
-	case FTL_K_storen:
-		return emit_storen(l, in);
-	case FTL_K_prefetch:
-		return emit_prefetch(l, in);
+	case FTL_K_load: return emit_load(l, in);
+	case FTL_K_store: return emit_store(l, in);
+	case FTL_K_loadn: return emit_loadn(l, in);
+	case FTL_K_storen: return emit_storen(l, in);
+	case FTL_K_prefetch: return emit_prefetch(l, in);
 	case FTL_K_copy:
-		return LLVMBuildMemCpy(l->b, ftl_le_val(l, in->a[0]), 1, ftl_le_val(l, in->a[1]), 1, ftl_le_val(l, in->a[2]));
+		return LLVMBuildMemCpy(l->b, ftl_le_val(l, in->a[0]), 1, ftl_le_val(l, in->a[1]), 1,
+				       ftl_le_val(l, in->a[2]));
 	case FTL_K_zero:
-		return LLVMBuildMemSet(l->b, ftl_le_val(l, in->a[0]), LLVMConstInt(l->i8, 0, false), ftl_le_val(l, in->a[1]), 1);
+		return LLVMBuildMemSet(l->b, ftl_le_val(l, in->a[0]), LLVMConstInt(l->i8, 0, false),
+				       ftl_le_val(l, in->a[1]), 1);
 	case FTL_K_offset:
 		x = ftl_le_val(l, in->a[1]);
 		return LLVMBuildGEP2(l->b, l->i8, ftl_le_val(l, in->a[0]), &x, 1, "");
-	default:
-		return NULL;
+	default: return NULL;
 	}
 }

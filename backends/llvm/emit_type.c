@@ -8,29 +8,21 @@
 LLVMTypeRef ftl_le_elem(ftl_le *l, ftl_dtype t)
 {
 	switch (t) {
-	case FTL_F32:
-		return l->f32;
-	case FTL_F64:
-		return l->f64;
+	case FTL_F32: return l->f32;
+	case FTL_F64: return l->f64;
 	case FTL_I8:
-	case FTL_U8:
-		return l->i8;
+	case FTL_U8: return l->i8;
 	case FTL_F16: /* bits: only loaded, stored and cast, so no target needs a half type */
 	case FTL_BF16:
 	case FTL_I16:
-	case FTL_U16:
-		return l->i16;
+	case FTL_U16: return l->i16;
 	case FTL_I32:
-	case FTL_U32:
-		return l->i32;
+	case FTL_U32: return l->i32;
 	case FTL_I64:
-	case FTL_U64:
-		return l->i64;
-	case FTL_BOOL:
-		return l->i1;
+	case FTL_U64: return l->i64;
+	case FTL_BOOL: return l->i1;
 	case FTL_NO_DTYPE:
-	case FTL_DTYPE_COUNT:
-		break;
+	case FTL_DTYPE_COUNT: break;
 	}
 	return l->ptr;
 }
@@ -103,7 +95,8 @@ LLVMValueRef ftl_le_splat(ftl_le *l, LLVMValueRef x, int lanes)
 	return LLVMBuildShuffleVector(l->b, x, poison, LLVMConstNull(LLVMVectorType(l->i32, (unsigned)lanes)), "");
 }
 
-LLVMValueRef ftl_le_intrinsic(ftl_le *l, const char *name, LLVMTypeRef *over, unsigned nover, LLVMValueRef *args, unsigned nargs)
+LLVMValueRef ftl_le_intrinsic(ftl_le *l, const char *name, LLVMTypeRef *over, unsigned nover, LLVMValueRef *args,
+			      unsigned nargs)
 {
 	unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
 	LLVMValueRef fn;
@@ -120,11 +113,13 @@ void ftl_le_attr(ftl_le *l, LLVMValueRef fn, const char *name)
 {
 	unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
 
-	LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(l->c, kind, 0));
+	LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+				LLVMCreateEnumAttribute(l->c, kind, 0));
 }
 
 void ftl_le_attr_str(ftl_le *l, LLVMValueRef fn, const char *key, const char *value)
 {
-	LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-				LLVMCreateStringAttribute(l->c, key, (unsigned)strlen(key), value, (unsigned)strlen(value)));
+	LLVMAddAttributeAtIndex(
+		fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+		LLVMCreateStringAttribute(l->c, key, (unsigned)strlen(key), value, (unsigned)strlen(value)));
 }

@@ -9,7 +9,8 @@ static LLVMValueRef shuffle(ftl_le *l, LLVMValueRef x, LLVMValueRef y, const int
 
 	for (int i = 0; i < n; i++)
 		mask[i] = lane[i] < 0 ? LLVMGetPoison(l->i32) : LLVMConstInt(l->i32, (unsigned)lane[i], false);
-	return LLVMBuildShuffleVector(l->b, x, y ? y : LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(mask, (unsigned)n), "");
+	return LLVMBuildShuffleVector(l->b, x, y ? y : LLVMGetPoison(LLVMTypeOf(x)), LLVMConstVector(mask, (unsigned)n),
+				      "");
 }
 
 /* Lanes from, from + step, ... (n of them) of x; a scalar if n == 1. */
@@ -30,9 +31,11 @@ static LLVMValueRef join(ftl_le *l, LLVMValueRef x, int nx, LLVMValueRef y, int 
 
 	/* both sides as vectors of equal length, then pick */
 	if (nx == 1)
-		x = LLVMBuildInsertElement(l->b, LLVMGetPoison(LLVMVectorType(LLVMTypeOf(x), 1)), x, ftl_le_i64(l, 0), "");
+		x = LLVMBuildInsertElement(l->b, LLVMGetPoison(LLVMVectorType(LLVMTypeOf(x), 1)), x, ftl_le_i64(l, 0),
+					   "");
 	if (ny == 1)
-		y = LLVMBuildInsertElement(l->b, LLVMGetPoison(LLVMVectorType(LLVMTypeOf(y), 1)), y, ftl_le_i64(l, 0), "");
+		y = LLVMBuildInsertElement(l->b, LLVMGetPoison(LLVMVectorType(LLVMTypeOf(y), 1)), y, ftl_le_i64(l, 0),
+					   "");
 	for (int i = 0; i < n; i++)
 		lane[i] = i < (nx < ny ? nx : ny) ? i : -1;
 	if (nx < n)
@@ -51,14 +54,11 @@ static LLVMValueRef combine(ftl_le *l, ftl_kop op, ftl_dtype t, LLVMValueRef x, 
 	LLVMValueRef a[2] = {x, y};
 
 	switch (op) {
-	case FTL_K_reduce_add:
-		return f ? LLVMBuildFAdd(l->b, x, y, "") : LLVMBuildAdd(l->b, x, y, "");
-	case FTL_K_reduce_mul:
-		return f ? LLVMBuildFMul(l->b, x, y, "") : LLVMBuildMul(l->b, x, y, "");
+	case FTL_K_reduce_add: return f ? LLVMBuildFAdd(l->b, x, y, "") : LLVMBuildAdd(l->b, x, y, "");
+	case FTL_K_reduce_mul: return f ? LLVMBuildFMul(l->b, x, y, "") : LLVMBuildMul(l->b, x, y, "");
 	case FTL_K_reduce_min:
 		return ftl_le_intrinsic(l, f ? "llvm.minnum" : s ? "llvm.smin" : "llvm.umin", &type, 1, a, 2);
-	default:
-		return ftl_le_intrinsic(l, f ? "llvm.maxnum" : s ? "llvm.smax" : "llvm.umax", &type, 1, a, 2);
+	default: return ftl_le_intrinsic(l, f ? "llvm.maxnum" : s ? "llvm.smax" : "llvm.umax", &type, 1, a, 2);
 	}
 }
 
@@ -74,7 +74,8 @@ static LLVMValueRef reduce(ftl_le *l, const ftl_kinst *in)
 		return x;
 	}
 	for (; n > 1; n /= 2)
-		x = combine(l, (ftl_kop)in->op, (ftl_dtype)t.elem, take(l, x, 0, 1, n / 2), take(l, x, n / 2, 1, n / 2));
+		x = combine(l, (ftl_kop)in->op, (ftl_dtype)t.elem, take(l, x, 0, 1, n / 2),
+			    take(l, x, n / 2, 1, n / 2));
 	return x;
 }
 
@@ -178,8 +179,7 @@ LLVMValueRef ftl_le_vector(ftl_le *l, const ftl_kinst *in)
 	ftl_ktype t;
 
 	switch ((ftl_kop)in->op) {
-	case FTL_K_splat:
-		return ftl_le_splat(l, ftl_le_val(l, in->a[0]), n);
+	case FTL_K_splat: return ftl_le_splat(l, ftl_le_val(l, in->a[0]), n);
 	case FTL_K_ramp:
 		x = ftl_le_splat(l, ftl_le_val(l, in->a[0]), n);
 		y = ftl_le_splat(l, ftl_le_val(l, in->a[1]), n);
@@ -190,21 +190,20 @@ LLVMValueRef ftl_le_vector(ftl_le *l, const ftl_kinst *in)
 			return x;
 		return LLVMBuildExtractElement(l->b, x, ftl_le_i64(l, in->imm), "");
 	case FTL_K_insert:
-		return LLVMBuildInsertElement(l->b, ftl_le_val(l, in->a[0]), ftl_le_val(l, in->a[1]), ftl_le_i64(l, in->imm), "");
+		return LLVMBuildInsertElement(l->b, ftl_le_val(l, in->a[0]), ftl_le_val(l, in->a[1]),
+					      ftl_le_i64(l, in->imm), "");
 	case FTL_K_slice:
 		x = ftl_le_val(l, in->a[0]);
 		return ftl_ktype_of(l->f, in->a[0]).lanes == 1 ? x : take(l, x, (int)in->imm, 1, n);
 	case FTL_K_join:
 		t = ftl_ktype_of(l->f, in->a[0]);
-		return join(l, ftl_le_val(l, in->a[0]), t.lanes, ftl_le_val(l, in->a[1]), ftl_ktype_of(l->f, in->a[1]).lanes);
+		return join(l, ftl_le_val(l, in->a[0]), t.lanes, ftl_le_val(l, in->a[1]),
+			    ftl_ktype_of(l->f, in->a[1]).lanes);
 	case FTL_K_reduce_add:
 	case FTL_K_reduce_mul:
 	case FTL_K_reduce_min:
-	case FTL_K_reduce_max:
-		return reduce(l, in);
-	case FTL_K_dot4:
-		return emit_dot4(l, in);
-	default:
-		return NULL;
+	case FTL_K_reduce_max: return reduce(l, in);
+	case FTL_K_dot4: return emit_dot4(l, in);
+	default: return NULL;
 	}
 }

@@ -26,11 +26,11 @@ typedef struct ftl_spec {
 	char triple[128], cpu[64];
 	char *features; /* LLVM's syntax; from malloc */
 	bool x86, aarch64;
-	unsigned have;  /* enum ftl_cpu_feature */
+	unsigned have; /* enum ftl_cpu_feature */
 } ftl_spec;
 ftl_status ftl_spec_make(const char *triple, const char *cpu, const char *features, ftl_diag *d, ftl_spec *out);
 void ftl_spec_free(ftl_spec *s);
-LLVMTargetMachineRef ftl_spec_machine(const ftl_spec *s, LLVMCodeGenOptLevel level, bool jit);
+LLVMTargetMachineRef ftl_spec_machine(const ftl_spec *s, LLVMCodeGenOptLevel level);
 
 /* ---- emission ---- */
 #define FTL_LLVM_MAX_DEPTH 256
@@ -38,16 +38,16 @@ LLVMTargetMachineRef ftl_spec_machine(const ftl_spec *s, LLVMCodeGenOptLevel lev
 typedef struct ftl_le {
 	LLVMContextRef c;
 	LLVMModuleRef m;
-	LLVMBuilderRef b;      /* where instructions go */
-	LLVMBuilderRef allocas;/* end of the entry block of the current function */
+	LLVMBuilderRef b;       /* where instructions go */
+	LLVMBuilderRef allocas; /* end of the entry block of the current function */
 	const ftl_spec *spec;
 	const ftl_kmodule *km;
-	const char *prefix;    /* symbol prefix, with the level's suffix */
+	const char *prefix; /* symbol prefix, with the level's suffix */
 	const uint32_t *blob_map;
 	const int64_t *msg_map;
-	bool internal;         /* kernels get internal linkage: everything is in this LLVM module */
+	bool internal; /* kernels get internal linkage: everything is in this LLVM module */
 	ftl_diag *d;
-	ftl_status_code err;   /* first error; emission goes on with poison */
+	ftl_status_code err; /* first error; emission goes on with poison */
 	LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr, size_t_, void_;
 	LLVMTypeRef io_type, run_type, kernel_type, main_type;
 	LLVMValueRef launch, out, alloc, release; /* helpers of the program function, made on first use */
@@ -56,10 +56,10 @@ typedef struct ftl_le {
 	LLVMValueRef fn, run, grid, args; /* args: the program's scratch array for launches */
 	LLVMValueRef *val;                /* by ftl_kv */
 	LLVMValueRef *param;
-	LLVMBasicBlockRef leave;          /* where a break goes */
+	LLVMBasicBlockRef leave; /* where a break goes */
 	int depth;
 	bool is_size;
-	bool *can_fail;                   /* by kernel: contains a check */
+	bool *can_fail; /* by kernel: contains a check */
 } ftl_le;
 
 void ftl_le_init(ftl_le *l, const ftl_kmodule *km, const ftl_spec *spec, const char *prefix, ftl_diag *d);
@@ -75,16 +75,17 @@ LLVMValueRef ftl_le_val(ftl_le *l, ftl_kv v); /* of an instruction that was emit
 LLVMBasicBlockRef ftl_le_block(ftl_le *l, const char *name);
 
 /* emit_type.c: types, constants, intrinsics */
-LLVMTypeRef ftl_le_elem(ftl_le *l, ftl_dtype t);      /* in a register: bool i1; f16 and bf16 their bits */
-LLVMTypeRef ftl_le_mem_elem(ftl_le *l, ftl_dtype t);  /* in memory: bool i8 */
-LLVMTypeRef ftl_le_vec(LLVMTypeRef elem, int lanes);  /* elem itself if lanes == 1 */
+LLVMTypeRef ftl_le_elem(ftl_le *l, ftl_dtype t);     /* in a register: bool i1; f16 and bf16 their bits */
+LLVMTypeRef ftl_le_mem_elem(ftl_le *l, ftl_dtype t); /* in memory: bool i8 */
+LLVMTypeRef ftl_le_vec(LLVMTypeRef elem, int lanes); /* elem itself if lanes == 1 */
 LLVMTypeRef ftl_le_type(ftl_le *l, ftl_ktype t);
-LLVMValueRef ftl_le_int(LLVMTypeRef t, int64_t v);    /* t: integer or vector of integers */
+LLVMValueRef ftl_le_int(LLVMTypeRef t, int64_t v); /* t: integer or vector of integers */
 LLVMValueRef ftl_le_real(LLVMTypeRef t, double v);
 LLVMValueRef ftl_le_i64(ftl_le *l, int64_t v);
 LLVMValueRef ftl_le_iota(LLVMTypeRef elem, int lanes);
 LLVMValueRef ftl_le_splat(ftl_le *l, LLVMValueRef x, int lanes);
-LLVMValueRef ftl_le_intrinsic(ftl_le *l, const char *name, LLVMTypeRef *over, unsigned nover, LLVMValueRef *args, unsigned nargs);
+LLVMValueRef ftl_le_intrinsic(ftl_le *l, const char *name, LLVMTypeRef *over, unsigned nover, LLVMValueRef *args,
+			      unsigned nargs);
 void ftl_le_attr(ftl_le *l, LLVMValueRef fn, const char *name);
 void ftl_le_attr_str(ftl_le *l, LLVMValueRef fn, const char *key, const char *value);
 
@@ -98,7 +99,7 @@ LLVMValueRef ftl_le_main_inst(ftl_le *l, const ftl_kinst *in);
 
 /* ---- compile.c ---- */
 /* Verify (if asked), optimize, generate. The buffer is LLVM's: LLVMDisposeMemoryBuffer. */
-ftl_status ftl_le_finish(ftl_le *l, LLVMCodeGenOptLevel level, const char *passes, bool verify, bool jit, ftl_llvm_kind kind,
+ftl_status ftl_le_finish(ftl_le *l, LLVMCodeGenOptLevel level, const char *passes, bool verify, ftl_llvm_kind kind,
 			 LLVMMemoryBufferRef *out);
 extern const char ftl_llvm_passes[], ftl_llvm_passes_quick[];
 void ftl_llvm_prefix(const ftl_kmodule *m, const ftl_llvm_options *o, char *out, size_t n);

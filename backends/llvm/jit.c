@@ -48,7 +48,9 @@ typedef struct job {
 static void compile_part(part *p)
 {
 	bool quick = p->o && p->o->quick, program = !p->owner;
-	LLVMCodeGenOptLevel level = program ? LLVMCodeGenLevelNone : quick ? LLVMCodeGenLevelLess : LLVMCodeGenLevelDefault;
+	LLVMCodeGenOptLevel level = program ? LLVMCodeGenLevelNone
+				    : quick ? LLVMCodeGenLevelLess
+					    : LLVMCodeGenLevelDefault;
 	ftl_le l;
 
 	ftl_le_init(&l, p->m, p->spec, JIT_PREFIX, &p->diag);
@@ -62,8 +64,11 @@ static void compile_part(part *p)
 		if (p->owner[k] == p->index)
 			ftl_le_kernel(&l, p->m->kernels.v[k]);
 	}
-	p->code = ftl_le_finish(&l, level, program ? NULL : quick ? ftl_llvm_passes_quick : ftl_llvm_passes, p->o && p->o->verify,
-				true, FTL_LLVM_OBJECT, &p->object);
+	p->code = ftl_le_finish(&l, level,
+				program ? NULL
+				: quick ? ftl_llvm_passes_quick
+					: ftl_llvm_passes,
+				p->o && p->o->verify, FTL_LLVM_OBJECT, &p->object);
 	ftl_le_free(&l);
 }
 
@@ -146,18 +151,52 @@ typedef struct external {
 	void (*fn)(void);
 } external;
 
-#define F1(name) {#name, (void (*)(void))(double (*)(double))name}, {#name "f", (void (*)(void))(float (*)(float))name##f}
+#define F1(name)                                                                                                       \
+	{#name, (void (*)(void))(double (*)(double))name},                                                             \
+	{                                                                                                              \
+#name "f", (void (*)(void))(float (*)(float))name##f                                                   \
+	}
 #define F2(name)                                                                                                       \
 	{#name, (void (*)(void))(double (*)(double, double))name},                                                     \
-		{#name "f", (void (*)(void))(float (*)(float, float))name##f}
+	{                                                                                                              \
+#name "f", (void (*)(void))(float (*)(float, float))name##f                                            \
+	}
 static const external externals[] = {
-	{"memcpy", (void (*)(void))memcpy}, {"memset", (void (*)(void))memset}, {"memmove", (void (*)(void))memmove},
-	F1(exp), F1(log), F1(sin), F1(cos), F1(tan), F1(asin), F1(acos), F1(atan), F1(sinh), F1(cosh), F1(tanh),
-	F1(asinh), F1(acosh), F1(atanh), F1(erf), F1(sqrt), F1(floor), F1(ceil), F1(trunc), F1(rint), F1(nearbyint),
-	F1(exp2), F1(fabs), F1(cbrt), F2(pow), F2(fmod), F2(fmin), F2(fmax),
+	{"memcpy", (void (*)(void))memcpy},
+	{"memset", (void (*)(void))memset},
+	{"memmove", (void (*)(void))memmove},
+	F1(exp),
+	F1(log),
+	F1(sin),
+	F1(cos),
+	F1(tan),
+	F1(asin),
+	F1(acos),
+	F1(atan),
+	F1(sinh),
+	F1(cosh),
+	F1(tanh),
+	F1(asinh),
+	F1(acosh),
+	F1(atanh),
+	F1(erf),
+	F1(sqrt),
+	F1(floor),
+	F1(ceil),
+	F1(trunc),
+	F1(rint),
+	F1(nearbyint),
+	F1(exp2),
+	F1(fabs),
+	F1(cbrt),
+	F2(pow),
+	F2(fmod),
+	F2(fmin),
+	F2(fmax),
 	{"fma", (void (*)(void))(double (*)(double, double, double))fma},
 	{"fmaf", (void (*)(void))(float (*)(float, float, float))fmaf},
-	{"ldexp", (void (*)(void))(double (*)(double, int))ldexp}, {"ldexpf", (void (*)(void))(float (*)(float, int))ldexpf},
+	{"ldexp", (void (*)(void))(double (*)(double, int))ldexp},
+	{"ldexpf", (void (*)(void))(float (*)(float, int))ldexpf},
 };
 
 static ftl_status define_externals(ftl_jit *j, ftl_diag *d)
@@ -168,9 +207,11 @@ static ftl_status define_externals(ftl_jit *j, ftl_diag *d)
 	for (size_t i = 0; i < FTL_COUNT(externals); i++) {
 		pairs[i].Name = LLVMOrcLLJITMangleAndIntern(j->lljit, externals[i].name);
 		pairs[i].Sym.Address = (LLVMOrcExecutorAddress)(uintptr_t)externals[i].fn;
-		pairs[i].Sym.Flags = (LLVMJITSymbolFlags){LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
+		pairs[i].Sym.Flags = (LLVMJITSymbolFlags){
+			LLVMJITSymbolGenericFlagsExported | LLVMJITSymbolGenericFlagsCallable, 0};
 	}
-	e = LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->lljit), LLVMOrcAbsoluteSymbols(pairs, FTL_COUNT(pairs)));
+	e = LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->lljit),
+				  LLVMOrcAbsoluteSymbols(pairs, FTL_COUNT(pairs)));
 	return e ? lljit_fail(d, e) : FTL_OK;
 }
 
@@ -183,7 +224,8 @@ static ftl_status lookup(ftl_jit *j, const char *name, ftl_diag *d, uintptr_t *o
 	return e ? lljit_fail(d, e) : FTL_OK;
 }
 
-static ftl_status link_parts(ftl_jit *j, const ftl_kmodule *m, const ftl_spec *spec, part *parts, uint32_t n, ftl_diag *d)
+static ftl_status link_parts(ftl_jit *j, const ftl_kmodule *m, const ftl_spec *spec, part *parts, uint32_t n,
+			     ftl_diag *d)
 {
 	LLVMOrcLLJITBuilderRef b = LLVMOrcCreateLLJITBuilder();
 	LLVMErrorRef e;
@@ -191,7 +233,7 @@ static ftl_status link_parts(ftl_jit *j, const ftl_kmodule *m, const ftl_spec *s
 
 	/* LLJIT compiles nothing itself; the machine only saves it from looking up the host again */
 	LLVMOrcLLJITBuilderSetJITTargetMachineBuilder(
-		b, LLVMOrcJITTargetMachineBuilderCreateFromTargetMachine(ftl_spec_machine(spec, LLVMCodeGenLevelNone, true)));
+		b, LLVMOrcJITTargetMachineBuilderCreateFromTargetMachine(ftl_spec_machine(spec, LLVMCodeGenLevelNone)));
 	e = LLVMOrcCreateLLJIT(&j->lljit, b);
 	if (e)
 		return lljit_fail(d, e);
@@ -232,7 +274,9 @@ ftl_status ftl_jit_create(const ftl_kmodule *m, const ftl_llvm_options *o, ftl_d
 	j = calloc(1, sizeof *j);
 	parts = calloc((size_t)nparts + 1, sizeof *parts);
 	owner = calloc((size_t)m->kernels.n + 1, sizeof *owner);
-	code = j && parts && owner && spread(m, nparts ? nparts : 1, owner) ? FTL_OK : ftl_fail(d, FTL_ERR_MEMORY, "out of memory");
+	code = j && parts && owner && spread(m, nparts ? nparts : 1, owner)
+		       ? FTL_OK
+		       : ftl_fail(d, FTL_ERR_MEMORY, "out of memory");
 	if (code == FTL_OK)
 		code = ftl_spec_make(NULL, o ? o->cpu : NULL, o ? o->features : NULL, d, &spec);
 	else
@@ -240,7 +284,8 @@ ftl_status ftl_jit_create(const ftl_kmodule *m, const ftl_llvm_options *o, ftl_d
 	if (code == FTL_OK) {
 		/* the program first: it is the longest single piece in deep models */
 		for (uint32_t i = 0; i <= nparts; i++)
-			parts[i] = (part){.m = m, .spec = &spec, .o = o, .owner = i ? owner : NULL, .index = i ? i - 1 : 0};
+			parts[i] = (part){
+				.m = m, .spec = &spec, .o = o, .owner = i ? owner : NULL, .index = i ? i - 1 : 0};
 		work = (job){.parts = parts, .n = nparts + 1};
 		run_job(&work, threads);
 		for (uint32_t i = 0; i <= nparts && code == FTL_OK; i++)

@@ -117,7 +117,8 @@ static unsigned features_have(const char *list, bool arm)
 		have |= FTL_CPU_AVX2;
 	if (feature_on(list, "avxvnni"))
 		have |= FTL_CPU_AVXVNNI;
-	if (feature_on(list, "avx512f") && feature_on(list, "avx512bw") && feature_on(list, "avx512vl") && feature_on(list, "avx512dq")) {
+	if (feature_on(list, "avx512f") && feature_on(list, "avx512bw") && feature_on(list, "avx512vl") &&
+	    feature_on(list, "avx512dq")) {
 		have |= FTL_CPU_AVX512;
 		if (feature_on(list, "avx512vnni"))
 			have |= FTL_CPU_VNNI512;
@@ -130,8 +131,12 @@ static const struct {
 	unsigned bit;
 	const char *text;
 } spelled[] = {
-	{FTL_CPU_FMA, "+fma"}, {FTL_CPU_F16C, "+f16c"}, {FTL_CPU_AVX2, "+avx2"},
-	{FTL_CPU_AVX512, "+avx512f,+avx512bw,+avx512dq,+avx512vl"}, {FTL_CPU_VNNI512, "+avx512vnni"}, {FTL_CPU_AVXVNNI, "+avxvnni"},
+	{FTL_CPU_FMA, "+fma"},
+	{FTL_CPU_F16C, "+f16c"},
+	{FTL_CPU_AVX2, "+avx2"},
+	{FTL_CPU_AVX512, "+avx512f,+avx512bw,+avx512dq,+avx512vl"},
+	{FTL_CPU_VNNI512, "+avx512vnni"},
+	{FTL_CPU_AVXVNNI, "+avxvnni"},
 };
 
 static ftl_status fill(ftl_spec *s, const char *base, const char *extra, ftl_diag *d)
@@ -181,8 +186,10 @@ static ftl_status fill_named(ftl_spec *s, const char *cpu, const char *extra, ft
 		s->have = cpus[i].have;
 		return fill(s, NULL, extra, d);
 	}
-	return ftl_fail(d, FTL_ERR_USAGE, "unknown cpu \"%s\"; say native, avx512, avx2, sse2, neon, or a model such as znver4, "
-			"skylake-avx512, neoverse-n1", cpu);
+	return ftl_fail(d, FTL_ERR_USAGE,
+			"unknown cpu \"%s\"; say native, avx512, avx2, sse2, neon, or a model such as znver4, "
+			"skylake-avx512, neoverse-n1",
+			cpu);
 }
 
 /* Each feature must be +name or -name. */
@@ -191,7 +198,8 @@ static bool features_ok(const char *list)
 	for (const char *s = list; s && *s;) {
 		size_t n = strcspn(s, ",");
 
-		if (n < 2 || (s[0] != '+' && s[0] != '-') || strspn(s + 1, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != n - 1)
+		if (n < 2 || (s[0] != '+' && s[0] != '-') ||
+		    strspn(s + 1, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != n - 1)
 			return false;
 		s += n + (s[n] == ',');
 	}
@@ -215,7 +223,9 @@ ftl_status ftl_spec_make(const char *triple, const char *cpu, const char *featur
 	if (given && !features_ok(given))
 		return ftl_fail(d, FTL_ERR_USAGE, "features \"%s\" are not of the form +name,-name", given);
 	if (LLVMGetTargetFromTriple(out->triple, &out->target, &error)) {
-		code = ftl_fail(d, FTL_ERR_USAGE, "unknown target \"%s\": this build makes code for x86_64, aarch64 and riscv64", out->triple);
+		code = ftl_fail(d, FTL_ERR_USAGE,
+				"unknown target \"%s\": this build makes code for x86_64, aarch64 and riscv64",
+				out->triple);
 		LLVMDisposeMessage(error);
 		return code;
 	}
@@ -254,10 +264,12 @@ void ftl_spec_free(ftl_spec *s)
 	s->features = NULL;
 }
 
-LLVMTargetMachineRef ftl_spec_machine(const ftl_spec *s, LLVMCodeGenOptLevel level, bool jit)
+/* The JIT too uses the small code model: the linker reaches what is far through stubs, and LLVM's fast instruction selection
+ * and its addressing of constants do not work in the large model that it takes for JITs by itself. */
+LLVMTargetMachineRef ftl_spec_machine(const ftl_spec *s, LLVMCodeGenOptLevel level)
 {
-	return LLVMCreateTargetMachine(s->target, s->triple, s->cpu, s->features ? s->features : "", level, LLVMRelocPIC,
-				       jit ? LLVMCodeModelJITDefault : LLVMCodeModelDefault);
+	return LLVMCreateTargetMachine(s->target, s->triple, s->cpu, s->features ? s->features : "", level,
+				       LLVMRelocPIC, s->x86 || s->aarch64 ? LLVMCodeModelSmall : LLVMCodeModelDefault);
 }
 
 const char *ftl_llvm_host_cpu(ftl_arena *arena)

@@ -6,12 +6,11 @@
  *
  * Loop variables: each starts with its initial type; where the body hands back another dim, that dim becomes
  * a symbol and the body is inferred again. Dims only ever change from known to symbol, and after a few rounds
- * all that may still change become symbols at once, so the rounds are bounded; in nested loops at once, so
- * that depth does not multiply them. */
+ * all that may still change become symbols at once, so the rounds are bounded. A symbol stays from one inference
+ * to the next, so a loop inside a loop needs further rounds only for what changed: depth does not multiply them. */
 #include "hooks.h"
 
 #define MAX_ROUNDS 4
-#define MAX_NESTING 12 /* of loops; a region is inferred at least twice per level */
 
 /* The yield of region r, or 0. */
 static const ftl_node *yield_of(const ftl_graph *g, ftl_region_id r)
@@ -224,27 +223,15 @@ static ftl_status join_params(ftl_infer *f, const carried *c, bool all, bool *ou
 	return FTL_OK;
 }
 
-static int loops_around(const ftl_graph *g, ftl_node_id id)
-{
-	int depth = 0;
-
-	while ((id = ftl_region_get(g, ftl_node_get(g, id)->region)->owner) != 0)
-		depth += ftl_node_get(g, id)->op != FTL_OP_if;
-	return depth;
-}
-
 static ftl_status infer_body(ftl_infer *f, const carried *c)
 {
-	int depth = loops_around(f->g, f->id);
 	bool changed = true;
 
-	if (depth >= MAX_NESTING)
-		return ftl_infer_fail(f, "loops are nested deeper than %d", MAX_NESTING);
 	FTL_TRY(start_params(f, c));
 	for (int round = 0; changed; round++) {
 		FTL_TRY(infer_region(f, c->r));
 		/* after everything was widened there is nothing left to change */
-		FTL_TRY(join_params(f, c, round >= MAX_ROUNDS || (depth > 1 && round > 0), &changed));
+		FTL_TRY(join_params(f, c, round >= MAX_ROUNDS, &changed));
 	}
 	return FTL_OK;
 }

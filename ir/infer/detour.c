@@ -126,6 +126,21 @@ static ftl_ratio root(ftl_symtab *st, ftl_ratio a)
 	return r * r == c ? make(st, ftl_dim_const(st, r), 1, true) : nothing;
 }
 
+/* By 1/2, or by a small whole number. */
+static ftl_ratio power(ftl_symtab *st, ftl_ratio a, ftl_ratio b)
+{
+	ftl_ratio r = {ftl_dim_const(st, 1), 1, true};
+	int64_t e;
+
+	if (!ftl_dim_is_const(st, b.num, &e) || e < 0 || e > 8)
+		return nothing;
+	if (b.den != 1)
+		return b.den == 2 && e == 1 ? root(st, a) : nothing;
+	while (e-- > 0 && r.num != FTL_DIM_NONE)
+		r = mul(st, r, a);
+	return r;
+}
+
 static bool find(const ftl_graph *g, ftl_val v, int depth, ftl_ratio *out, uint32_t *n);
 
 static bool from_const(const ftl_graph *g, const ftl_blob *b, const ftl_type *t, ftl_ratio *out, uint32_t *n)
@@ -158,7 +173,7 @@ static bool from_cast(const ftl_graph *g, ftl_val in, int depth, ftl_ratio *out,
 	return true;
 }
 
-typedef enum { ADD, SUB, MUL, DIV, MIN, MAX } binary;
+typedef enum { ADD, SUB, MUL, DIV, MIN, MAX, POW } binary;
 
 static bool from_binary(const ftl_graph *g, const ftl_node *node, binary op, int depth, ftl_ratio *out, uint32_t *n)
 {
@@ -179,6 +194,8 @@ static bool from_binary(const ftl_graph *g, const ftl_node *node, binary op, int
 			out[i] = mul(g->st, x, y);
 		else if (op == DIV)
 			out[i] = quotient(g->st, x, y);
+		else if (op == POW)
+			out[i] = power(g->st, x, y);
 		else if (op == MIN || op == MAX)
 			out[i] = choose(g->st, x, y, op == MAX);
 		else
@@ -192,8 +209,8 @@ static bool find(const ftl_graph *g, ftl_val v, int depth, ftl_ratio *out, uint3
 	static const struct {
 		ftl_op op;
 		binary as;
-	} binaries[] = {{FTL_OP_add, ADD}, {FTL_OP_sub, SUB}, {FTL_OP_mul, MUL},
-			{FTL_OP_div, DIV}, {FTL_OP_min, MIN}, {FTL_OP_max, MAX}};
+	} binaries[] = {{FTL_OP_add, ADD}, {FTL_OP_sub, SUB}, {FTL_OP_mul, MUL}, {FTL_OP_div, DIV},
+			{FTL_OP_min, MIN}, {FTL_OP_max, MAX}, {FTL_OP_pow, POW}};
 	const ftl_type *t;
 	const ftl_blob *blob;
 	const ftl_node *node;

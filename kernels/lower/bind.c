@@ -14,11 +14,26 @@ typedef struct binding {
 	const ftl_node *n;
 } binding;
 
-static const ftl_type *in_type(const binding *c, uint32_t k) { return ftl_type_of(c->g, c->n->in[k]); }
-static const ftl_type *out_type(const binding *c, uint32_t k) { return ftl_type_of(c->g, c->n->out[k]); }
-static bool has(const binding *c, uint32_t k) { return c->n->nin > k && c->n->in[k]; }
-static ftl_kv i64(const binding *c, int64_t v) { return ftl_k_i64(c->b, v); }
-static ftl_kv op2(const binding *c, ftl_kop op, ftl_kv x, ftl_kv y) { return ftl_k2(c->b, op, x, y); }
+static const ftl_type *in_type(const binding *c, uint32_t k)
+{
+	return ftl_type_of(c->g, c->n->in[k]);
+}
+static const ftl_type *out_type(const binding *c, uint32_t k)
+{
+	return ftl_type_of(c->g, c->n->out[k]);
+}
+static bool has(const binding *c, uint32_t k)
+{
+	return c->n->nin > k && c->n->in[k];
+}
+static ftl_kv i64(const binding *c, int64_t v)
+{
+	return ftl_k_i64(c->b, v);
+}
+static ftl_kv op2(const binding *c, ftl_kop op, ftl_kv x, ftl_kv y)
+{
+	return ftl_k2(c->b, op, x, y);
+}
 
 static void check(const binding *c, ftl_kv ok, const char *reason)
 {
@@ -30,7 +45,8 @@ static uint32_t length(const binding *c, uint32_t k)
 {
 	int64_t n;
 
-	return ftl_dim_is_const(c->st, ftl_type_numel(c->g, in_type(c, k)), &n) && n <= 2 * FTL_MAX_RANK ? (uint32_t)n : 0;
+	return ftl_dim_is_const(c->st, ftl_type_numel(c->g, in_type(c, k)), &n) && n <= 2 * FTL_MAX_RANK ? (uint32_t)n
+													 : 0;
 }
 
 struct unbound {
@@ -60,7 +76,8 @@ static ftl_status settle(const binding *c, ftl_dim d, ftl_kv v)
 
 	ftl_dim_symbols(c->st, d, count_unbound, &u);
 	if (u.n == 0) {
-		check(c, op2(c, FTL_K_eq, v, ftl_lo_dim(c->lo, d)), "the result's shape differs from the one it must have");
+		check(c, op2(c, FTL_K_eq, v, ftl_lo_dim(c->lo, d)),
+		      "the result's shape differs from the one it must have");
 		return FTL_OK;
 	}
 	s = ftl_dim_get(c->st, d);
@@ -72,12 +89,16 @@ static ftl_status settle(const binding *c, ftl_dim d, ftl_kv v)
 	if (u.n > 1 || rest == FTL_DIM_NONE || !ftl_u_known(c->lo, rest))
 		return ftl_lo_fail(c->lo, c->id, "the sizes of the result cannot be told from its operands");
 	v = op2(c, FTL_K_sub, v, ftl_lo_dim(c->lo, rest));
-	check(c, op2(c, FTL_K_eq, op2(c, FTL_K_rem, v, i64(c, coef)), i64(c, 0)), "the result's shape differs from the one it must have");
+	check(c, op2(c, FTL_K_eq, op2(c, FTL_K_rem, v, i64(c, coef)), i64(c, 0)),
+	      "the result's shape differs from the one it must have");
 	v = op2(c, FTL_K_div, v, i64(c, coef));
 	if (ftl_dim_lo(c->st, u.sym) >= 0)
-		check(c, op2(c, FTL_K_le, i64(c, ftl_dim_lo(c->st, u.sym)), v), "a size of the result is negative or too small");
+		check(c, op2(c, FTL_K_le, i64(c, ftl_dim_lo(c->st, u.sym)), v),
+		      "a size of the result is negative or too small");
 	/* beyond any memory: keeps arithmetic on dims from wrapping */
-	check(c, op2(c, FTL_K_le, v, i64(c, ftl_dim_hi(c->st, u.sym) < INT64_C(1) << 46 ? ftl_dim_hi(c->st, u.sym) : INT64_C(1) << 46)),
+	check(c,
+	      op2(c, FTL_K_le, v,
+		  i64(c, ftl_dim_hi(c->st, u.sym) < INT64_C(1) << 46 ? ftl_dim_hi(c->st, u.sym) : INT64_C(1) << 46)),
 	      "a size of the result is too large");
 	ftl_lo_bind(c->lo, u.sym, v);
 	return FTL_OK;
@@ -117,7 +138,8 @@ static ftl_status bind_reshape(const binding *c)
 			if (i < x->rank)
 				v[i] = ftl_k_select(c->b, zero, ftl_lo_dim(c->lo, x->dims[i]), v[i]);
 			else
-				check(c, ftl_k1(c->b, FTL_K_not, zero), "0 in the target shape copies an axis that is not there");
+				check(c, ftl_k1(c->b, FTL_K_not, zero),
+				      "0 in the target shape copies an axis that is not there");
 		}
 		infer[i] = op2(c, FTL_K_eq, v[i], i64(c, -1));
 		check(c, op2(c, FTL_K_le, i64(c, -1), v[i]), "a size of the target shape is negative");
@@ -169,7 +191,8 @@ static ftl_status bind_tile(const binding *c)
 		if (!open_dim(c, i))
 			continue;
 		r = ftl_u_elem(c->lo, c->n, c->n->in[1], i);
-		check(c, op2(c, FTL_K_and, op2(c, FTL_K_le, i64(c, 0), r), op2(c, FTL_K_le, r, i64(c, INT64_C(1) << 46))),
+		check(c,
+		      op2(c, FTL_K_and, op2(c, FTL_K_le, i64(c, 0), r), op2(c, FTL_K_le, r, i64(c, INT64_C(1) << 46))),
 		      "a repeat count is negative or too large");
 		FTL_TRY(settle(c, out->dims[i], op2(c, FTL_K_mul, ftl_lo_dim(c->lo, x->dims[i]), r)));
 	}
@@ -185,7 +208,8 @@ static ftl_status bind_range(const binding *c)
 	/* read whether or not they are looked at here: the kernel reads start and delta */
 	if (!any_open(c)) {
 		for (uint32_t k = 0; k < 3; k += 2)
-			ftl_u_check_le(c->lo, c->n, ftl_u_const(c->lo, 1), ftl_type_numel(c->g, in_type(c, k)), "an operand is empty");
+			ftl_u_check_le(c->lo, c->n, ftl_u_const(c->lo, 1), ftl_type_numel(c->g, in_type(c, k)),
+				       "an operand is empty");
 		return FTL_OK;
 	}
 	start = ftl_u_elem_raw(c->lo, c->n, c->n->in[0], 0);
@@ -246,10 +270,14 @@ static void check_slice(const binding *c, uint32_t i, int axis, int64_t step)
 	if (!has(c, 1)) {
 		ftl_dim start = a->starts.v[i];
 
-		last = ftl_dim_add(c->st, start, ftl_dim_mul(c->st, ftl_dim_sub(c->st, size, ftl_u_const(c->lo, 1)), ftl_u_const(c->lo, step)));
-		if (step == 1 && last != FTL_DIM_NONE && ftl_dim_lo(c->st, start) >= 0 && ftl_dim_known_lt(c->st, last, dim) == 1)
+		last = ftl_dim_add(
+			c->st, start,
+			ftl_dim_mul(c->st, ftl_dim_sub(c->st, size, ftl_u_const(c->lo, 1)), ftl_u_const(c->lo, step)));
+		if (step == 1 && last != FTL_DIM_NONE && ftl_dim_lo(c->st, start) >= 0 &&
+		    ftl_dim_known_lt(c->st, last, dim) == 1)
 			return;
-		if (step == -1 && last != FTL_DIM_NONE && ftl_dim_lo(c->st, last) >= 0 && ftl_dim_known_lt(c->st, start, dim) == 1)
+		if (step == -1 && last != FTL_DIM_NONE && ftl_dim_lo(c->st, last) >= 0 &&
+		    ftl_dim_known_lt(c->st, start, dim) == 1)
 			return;
 		s = ftl_lo_dim(c->lo, start);
 	} else {
@@ -279,7 +307,8 @@ static ftl_status bind_slice(const binding *c)
 		int64_t step = a->steps.n ? a->steps.v[i] : 1;
 
 		if (open_dim(c, axis))
-			FTL_TRY(settle(c, out_type(c, 0)->dims[axis], slice_size(c, i, ftl_lo_dim(c->lo, x->dims[axis]), step)));
+			FTL_TRY(settle(c, out_type(c, 0)->dims[axis],
+				       slice_size(c, i, ftl_lo_dim(c->lo, x->dims[axis]), step)));
 		check_slice(c, i, axis, step);
 	}
 	return FTL_OK;
@@ -303,7 +332,9 @@ static ftl_status bind_pad(const binding *c)
 						     : ftl_u_elem(c->lo, c->n, c->n->in[2], i + k * n);
 				ftl_kv far = i64(c, INT64_C(1) << 46);
 
-				check(c, op2(c, FTL_K_and, op2(c, FTL_K_le, ftl_k1(c->b, FTL_K_neg, far), p), op2(c, FTL_K_le, p, far)),
+				check(c,
+				      op2(c, FTL_K_and, op2(c, FTL_K_le, ftl_k1(c->b, FTL_K_neg, far), p),
+					  op2(c, FTL_K_le, p, far)),
 				      "a pad is too large");
 				sum = op2(c, FTL_K_add, sum, p);
 			}
@@ -313,7 +344,8 @@ static ftl_status bind_pad(const binding *c)
 			ftl_u_check_nonempty(c->lo, c->n, x->dims[axis], ftl_type_numel(c->g, out));
 	}
 	if (has(c, 1) && constant)
-		ftl_u_check_le(c->lo, c->n, ftl_u_const(c->lo, 1), ftl_type_numel(c->g, in_type(c, 1)), "the pad value is empty");
+		ftl_u_check_le(c->lo, c->n, ftl_u_const(c->lo, 1), ftl_type_numel(c->g, in_type(c, 1)),
+			       "the pad value is empty");
 	/* axes with no pads at all keep their size; cropping more than there is leaves nothing and reads nothing */
 	return FTL_OK;
 }
@@ -454,7 +486,8 @@ static ftl_status check_scatter_nd(const binding *c)
 
 	ftl_dim_is_const(c->st, t->dims[lead], &m);
 	for (int d = 0; d < u->rank; d++)
-		ftl_u_check_eq(c->lo, c->n, u->dims[d], d < lead ? t->dims[d] : x->dims[d - lead + m], "updates do not fit x and indices");
+		ftl_u_check_eq(c->lo, c->n, u->dims[d], d < lead ? t->dims[d] : x->dims[d - lead + m],
+			       "updates do not fit x and indices");
 	check_tuples(c, 0, ftl_type_numel(c->g, u));
 	return FTL_OK;
 }
@@ -508,7 +541,8 @@ static ftl_status check_grid_sample(const binding *c)
 	const ftl_type *x = in_type(c, 0), *grid = in_type(c, 1);
 
 	ftl_u_check_eq(c->lo, c->n, x->dims[0], grid->dims[0], "batch sizes of x and grid differ");
-	ftl_u_check_eq(c->lo, c->n, grid->dims[grid->rank - 1], ftl_u_const(c->lo, x->rank - 2), "the grid's last axis does not fit x");
+	ftl_u_check_eq(c->lo, c->n, grid->dims[grid->rank - 1], ftl_u_const(c->lo, x->rank - 2),
+		       "the grid's last axis does not fit x");
 	for (int d = 2; d < x->rank; d++)
 		ftl_u_check_nonempty(c->lo, c->n, x->dims[d], ftl_type_numel(c->g, out_type(c, 0)));
 	return FTL_OK;
@@ -522,7 +556,8 @@ static ftl_status check_concat(const binding *c)
 	for (uint32_t k = 0; k < c->n->nin; k++)
 		for (int d = 0; d < out->rank; d++)
 			if (d != axis)
-				ftl_u_check_eq(c->lo, c->n, in_type(c, k)->dims[d], out->dims[d], "the operands' shapes do not fit together");
+				ftl_u_check_eq(c->lo, c->n, in_type(c, k)->dims[d], out->dims[d],
+					       "the operands' shapes do not fit together");
 	return FTL_OK;
 }
 

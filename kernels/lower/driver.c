@@ -565,7 +565,7 @@ static void find_lifetimes(ftl_lo *lo)
 		/* chains of views are short; each step goes to an earlier value */
 		while (!root[r])
 			r = ftl_node_get(g, ftl_value_get(g, r)->def)->in[0];
-		root[v] = r;
+		r = root[v] = root[r];
 		for (uint32_t i = 0; i < val->uses.n; i++) {
 			ftl_node_id u = val->uses.v[i];
 

@@ -48,8 +48,10 @@ ftl_kv ftl_point_eye_like(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 /* Bits that depend on seed and counter only, whoever computes them: splitmix64's mixing (Steele, Lea, Flood 2014). */
 static ftl_kv mix(ftl_kb *b, ftl_kv counter, uint64_t seed)
 {
-	static const struct { int shift; uint64_t factor; } round[] = {
-		{30, 0xbf58476d1ce4e5b9u}, {27, 0x94d049bb133111ebu}, {31, 1}};
+	static const struct {
+		int shift;
+		uint64_t factor;
+	} round[] = {{30, 0xbf58476d1ce4e5b9u}, {27, 0x94d049bb133111ebu}, {31, 1}};
 	ftl_ktype t = FTL_KT(FTL_U64, 1);
 	ftl_kv z = ftl_k2(b, FTL_K_mul, ftl_k_cast(b, counter, FTL_U64), ftl_k_int(b, t, (int64_t)0x9e3779b97f4a7c15u));
 
@@ -79,7 +81,8 @@ ftl_kv ftl_point_random_uniform(ftl_kern *k, const ftl_node *n, const ftl_kv *id
 	ftl_kv u = unit(b, mix(b, ftl_linear(k, n->out[0], idx), (uint64_t)a->seed), t);
 	ftl_ktype kt = FTL_KT(t, 1);
 
-	return ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, u, ftl_k_float(b, kt, a->high - a->low)), ftl_k_float(b, kt, a->low));
+	return ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, u, ftl_k_float(b, kt, a->high - a->low)),
+		      ftl_k_float(b, kt, a->low));
 }
 
 /* Box and Muller: sqrt(-2 log u) cos(2 pi v) */
@@ -145,7 +148,8 @@ ftl_kv ftl_point_dequantize(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	const struct ftl_attrs_dequantize *a = FTL_ATTRS(n, dequantize);
 	ftl_kb *b = ftl_kern_b(k);
 	const ftl_type *t = type_of(k, n->in[0]);
-	ftl_kv x = ftl_k_cast(b, ftl_read(k, n->in[0], idx), FTL_I32), s = group(k, n->in[1], t, a->axis, a->block, idx);
+	ftl_kv x = ftl_k_cast(b, ftl_read(k, n->in[0], idx), FTL_I32),
+	       s = group(k, n->in[1], t, a->axis, a->block, idx);
 	ftl_dtype out = out_compute(k, n);
 
 	if (n->nin > 2 && n->in[2])

@@ -47,8 +47,8 @@ static void plan_region(ftl_lo *lo, ftl_region_id r)
 		if (ftl_op_has(n->op, FTL_ANCHOR)) {
 			ftl_node_id end = id, from = id;
 
-			/* an operand of the chain may be an anchor's chain of its own only if it comes earlier in the order */
-			while (u && !lo->anchor[u]) {
+			/* a node belongs to one chain: a second anchor that feeds it keeps its memory */
+			while (u && !lo->anchor[u] && lo->val[ftl_node_get(g, u)->out[0]].how == FTL_HOW_MEMORY) {
 				lo->val[ftl_node_get(g, from)->out[0]].how = FTL_HOW_EPILOGUE;
 				end = from = u;
 				u = single_map_reader(lo, ftl_node_get(g, u)->out[0]);

@@ -62,7 +62,8 @@ ftl_kv ftl_point_one_hot(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	ftl_kb *b = ftl_kern_b(k);
 	const ftl_type *out = type_of(k, n->out[0]);
 	int axis = ftl_u_axis(FTL_ATTRS(n, one_hot)->axis, out->rank);
-	ftl_kv at[FTL_MAX_RANK], i, depth = ftl_kern_dim(k, out->dims[axis]), zero = ftl_k_i64(b, 0), one = ftl_k_i64(b, 1), on, off;
+	ftl_kv at[FTL_MAX_RANK], i, depth = ftl_kern_dim(k, out->dims[axis]), zero = ftl_k_i64(b, 0),
+				    one = ftl_k_i64(b, 1), on, off;
 
 	for (int d = 0; d < out->rank - 1; d++)
 		at[d] = idx[d < axis ? d : d + 1];

@@ -83,7 +83,8 @@ ftl_kv ftl_map_pow(ftl_kern *k, const ftl_node *n, const ftl_kv *x)
 	if (!ftl_dtype_is_float(t)) {
 		if (int_exp)
 			return int_pow(b, x[0], x[1]);
-		return ftl_k_cast(b, ftl_k2(b, FTL_K_pow, ftl_k_cast(b, x[0], FTL_F64), ftl_k_cast(b, x[1], FTL_F64)), t);
+		return ftl_k_cast(b, ftl_k2(b, FTL_K_pow, ftl_k_cast(b, x[0], FTL_F64), ftl_k_cast(b, x[1], FTL_F64)),
+				  t);
 	}
 	if (ftl_const_scalar(ftl_lo_graph(ftl_kern_lo(k)), n->in[1], &e)) {
 		if (e == 1)

@@ -127,7 +127,8 @@ ftl_kv ftl_map_softplus(ftl_kern *k, const ftl_node *n, const ftl_kv *x)
 	ftl_kv e = ftl_k1(b, FTL_K_exp, ftl_k1(b, FTL_K_neg, ftl_k1(b, FTL_K_abs, x[0])));
 	ftl_kv u = ftl_k2(b, FTL_K_add, one, e), d = ftl_k2(b, FTL_K_sub, u, one);
 	ftl_kv flat = ftl_k2(b, FTL_K_eq, d, num(b, x[0], 0));
-	ftl_kv l = ftl_k2(b, FTL_K_div, ftl_k2(b, FTL_K_mul, ftl_k1(b, FTL_K_log, u), e), ftl_k_select(b, flat, one, d));
+	ftl_kv l = ftl_k2(b, FTL_K_div, ftl_k2(b, FTL_K_mul, ftl_k1(b, FTL_K_log, u), e),
+			  ftl_k_select(b, flat, one, d));
 
 	FTL_UNUSED(n);
 	return ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_max, x[0], num(b, x[0], 0)), ftl_k_select(b, flat, e, l));

@@ -43,7 +43,8 @@ ftl_kv ftl_point_slice(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	uint32_t count = a->sizes.n;
 	int64_t len;
 
-	if (from_input && ftl_dim_is_const(ftl_lo_graph(lo)->st, ftl_type_numel(ftl_lo_graph(lo), type_of(k, n->in[1])), &len))
+	if (from_input &&
+	    ftl_dim_is_const(ftl_lo_graph(lo)->st, ftl_type_numel(ftl_lo_graph(lo), type_of(k, n->in[1])), &len))
 		count = (uint32_t)len;
 	ftl_u_idx(at, idx, t->rank, -1, 0);
 	for (uint32_t i = 0; i < count; i++) {
@@ -195,7 +196,8 @@ ftl_kv ftl_point_reverse_sequence(ftl_kern *k, const ftl_node *n, const ftl_kv *
 
 	low = ftl_k2(b, FTL_K_le, zero, ftl_k_reduce(b, FTL_K_min, len));
 	high = ftl_k2(b, FTL_K_le, ftl_k_reduce(b, FTL_K_max, len), size);
-	ftl_k_check(b, ftl_k2(b, FTL_K_and, low, high), ftl_lo_msg(ftl_kern_lo(k), n, "a sequence length is out of range"));
+	ftl_k_check(b, ftl_k2(b, FTL_K_and, low, high),
+		    ftl_lo_msg(ftl_kern_lo(k), n, "a sequence length is out of range"));
 	len = ftl_u_clamp(b, len, zero, size);
 	back = ftl_k2(b, FTL_K_sub, ftl_k2(b, FTL_K_sub, len, idx[time]), one);
 	ftl_u_idx(at, idx, t->rank, time, ftl_k_select(b, ftl_k2(b, FTL_K_lt, idx[time], len), back, idx[time]));

@@ -89,7 +89,8 @@ static void soft_columns(const soft *s, ftl_kv *idx)
 	ftl_dim dim = s->x->dims[last];
 	ftl_kv zero = ftl_k_i64(b, 0), size = ftl_kern_dim(k, s->x->dims[s->axis]);
 
-	for (ftl_vloop l = ftl_vloop_begin(k, zero, ftl_kern_dim(k, dim), ftl_u_width(k, s->x->dtype, dim)); ftl_vloop_next(&l);) {
+	for (ftl_vloop l = ftl_vloop_begin(k, zero, ftl_kern_dim(k, dim), ftl_u_width(k, s->x->dtype, dim));
+	     ftl_vloop_next(&l);) {
 		ftl_kv vmax = ftl_k_var(b, ftl_k_float(b, FTL_KT(s->t, l.lanes), -INFINITY));
 		ftl_kv vsum = ftl_k_var(b, ftl_k_float(b, FTL_KT(s->t, l.lanes), 0)), max, norm;
 		ftl_kscope f;
@@ -118,7 +119,11 @@ ftl_status ftl_nest_softmax(ftl_lo *lo, ftl_node_id id)
 	const ftl_node *n = ftl_node_get(g, id);
 	const ftl_type *x = ftl_type_of(g, n->in[0]);
 	/* softmax and log_softmax have the same row of attributes */
-	soft s = {.lo = lo, .n = n, .x = x, .t = ftl_dtype_compute(x->dtype), .axis = ftl_u_axis(FTL_ATTRS(n, softmax)->axis, x->rank),
+	soft s = {.lo = lo,
+		  .n = n,
+		  .x = x,
+		  .t = ftl_dtype_compute(x->dtype),
+		  .axis = ftl_u_axis(FTL_ATTRS(n, softmax)->axis, x->rank),
 		  .log = n->op == FTL_OP_log_softmax};
 	int last = x->rank - 1;
 	uint32_t mask = ((1u << x->rank) - 1) & ~(1u << s.axis) & ~(1u << last);
@@ -188,7 +193,9 @@ ftl_status ftl_nest_norm(ftl_lo *lo, ftl_node_id id)
 		s[loops] = ftl_k_for(b, zero, ftl_kern_dim(k, x->dims[d]), 1);
 		idx[d] = s[loops++].index;
 	}
-	for (ftl_vloop l = ftl_vloop_begin(k, zero, ftl_kern_dim(k, x->dims[last]), ftl_u_width(k, x->dtype, x->dims[last])); ftl_vloop_next(&l);) {
+	for (ftl_vloop l =
+		     ftl_vloop_begin(k, zero, ftl_kern_dim(k, x->dims[last]), ftl_u_width(k, x->dtype, x->dims[last]));
+	     ftl_vloop_next(&l);) {
 		ftl_kv y, p, at[FTL_MAX_RANK];
 
 		idx[last] = l.i;

@@ -35,7 +35,8 @@ static ftl_kv identity(ftl_kb *b, fold f, ftl_dtype t)
 		return ftl_k_float(b, kt, f == FOLD_MAX ? -INFINITY : INFINITY);
 	if (f == FOLD_MAX)
 		return ftl_k_int(b, kt, sign ? (int64_t)(UINT64_MAX << (bits - 1)) : 0);
-	return ftl_k_int(b, kt, sign ? (int64_t)((UINT64_C(1) << (bits - 1)) - 1) : (int64_t)(UINT64_MAX >> (64 - bits)));
+	return ftl_k_int(b, kt,
+			 sign ? (int64_t)((UINT64_C(1) << (bits - 1)) - 1) : (int64_t)(UINT64_MAX >> (64 - bits)));
 }
 
 typedef struct reduction {
@@ -47,7 +48,7 @@ typedef struct reduction {
 	uint32_t axes; /* reduced ones */
 	bool keep;     /* reduced axes stay with size 1 */
 	fold f;
-	ftl_dtype t;   /* of the accumulator */
+	ftl_dtype t;              /* of the accumulator */
 	ftl_kv idx[FTL_MAX_RANK]; /* into x */
 } reduction;
 
@@ -154,16 +155,19 @@ static void reduce_columns(reduction *r)
 	for (int d = 0; d < rank; d++)
 		r->idx[d] = ftl_k_i64(r->b, 0);
 	from = ftl_k2(r->b, FTL_K_mul, ftl_k2(r->b, FTL_K_rem, grid, nb), ftl_k_i64(r->b, BLOCK));
-	to = ftl_k2(r->b, FTL_K_min, ftl_kern_dim(r->k, r->x->dims[last]), ftl_k2(r->b, FTL_K_add, from, ftl_k_i64(r->b, BLOCK)));
+	to = ftl_k2(r->b, FTL_K_min, ftl_kern_dim(r->k, r->x->dims[last]),
+		    ftl_k2(r->b, FTL_K_add, from, ftl_k_i64(r->b, BLOCK)));
 	ftl_u_grid_index(r->k, r->x, kept, ftl_k2(r->b, FTL_K_div, grid, nb), r->idx);
-	for (ftl_vloop l = ftl_vloop_begin(r->k, from, to, ftl_u_width(r->k, r->x->dtype, r->x->dims[last])); ftl_vloop_next(&l);) {
+	for (ftl_vloop l = ftl_vloop_begin(r->k, from, to, ftl_u_width(r->k, r->x->dtype, r->x->dims[last]));
+	     ftl_vloop_next(&l);) {
 		ftl_kv var = ftl_k_var(r->b, ftl_k_splat(r->b, identity(r->b, r->f, r->t), l.lanes));
 		ftl_kscope s[FTL_MAX_RANK];
 		int loops;
 
 		r->idx[last] = l.i;
 		loops = open_loops(r, r->axes, s);
-		ftl_k_set(r->b, var, step(r->b, r->f, ftl_k_get(r->b, var), element(r, ftl_read(r->k, r->n->in[0], r->idx))));
+		ftl_k_set(r->b, var,
+			  step(r->b, r->f, ftl_k_get(r->b, var), element(r, ftl_read(r->k, r->n->in[0], r->idx))));
 		close_loops(r, s, loops);
 		for (int d = 0; d < rank; d++)
 			if (r->axes >> d & 1)
@@ -248,14 +252,16 @@ static ftl_kv best_of_row(ftl_kern *k, ftl_val v, ftl_kv base, ftl_dim dim, bool
 	if (width > 1)
 		vec = best_begin(k, smallest, last, first, width);
 	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, dim), width); ftl_vloop_next(&l);)
-		best_put(l.lanes > 1 ? &vec : &one, ftl_read_flat(k, v, ftl_k2(b, FTL_K_add, base, l.base), l.lanes), l.i);
+		best_put(l.lanes > 1 ? &vec : &one, ftl_read_flat(k, v, ftl_k2(b, FTL_K_add, base, l.base), l.lanes),
+			 l.i);
 	if (width > 1) {
 		ftl_kv values = ftl_k_get(b, vec.value), places = ftl_k_get(b, vec.at);
 
 		for (int lane = 0; lane < width; lane++) {
 			ftl_kv x = ftl_k_extract(b, values, lane), i = ftl_k_extract(b, places, lane);
 			ftl_kv y = ftl_k_get(b, one.value), j = ftl_k_get(b, one.at), take;
-			ftl_kv tie = ftl_k2(b, FTL_K_and, ftl_k2(b, FTL_K_eq, x, y), ftl_k2(b, FTL_K_lt, last ? j : i, last ? i : j));
+			ftl_kv tie = ftl_k2(b, FTL_K_and, ftl_k2(b, FTL_K_eq, x, y),
+					    ftl_k2(b, FTL_K_lt, last ? j : i, last ? i : j));
 
 			take = ftl_k2(b, FTL_K_or, ftl_k2(b, FTL_K_lt, smallest ? x : y, smallest ? y : x), tie);
 			ftl_k_set(b, one.value, ftl_k_select(b, take, x, y));
@@ -301,12 +307,15 @@ ftl_status ftl_nest_arg_reduce(ftl_lo *lo, ftl_node_id id)
 		idx[d] = zero;
 	ftl_u_grid_index(k, x, mask, ftl_kern_grid(k), idx);
 	if (axis == last) {
-		ftl_kv at = best_of_row(k, n->in[0], ftl_linear(k, n->in[0], idx), x->dims[axis], smallest, a->select_last);
+		ftl_kv at = best_of_row(k, n->in[0], ftl_linear(k, n->in[0], idx), x->dims[axis], smallest,
+					a->select_last);
 
 		ftl_u_idx(out, idx, rank, -1, 0);
 		ftl_write(k, n->out[0], out, at);
 	} else {
-		for (ftl_vloop l = ftl_vloop_begin(k, zero, ftl_kern_dim(k, x->dims[last]), ftl_u_width(k, x->dtype, x->dims[last])); ftl_vloop_next(&l);) {
+		for (ftl_vloop l = ftl_vloop_begin(k, zero, ftl_kern_dim(k, x->dims[last]),
+						   ftl_u_width(k, x->dtype, x->dims[last]));
+		     ftl_vloop_next(&l);) {
 			int o = 0;
 			ftl_kv at;
 
@@ -370,7 +379,8 @@ ftl_status ftl_nest_cum_sum(ftl_lo *lo, ftl_node_id id)
 	ftl_dtype t = ftl_dtype_compute(x->dtype);
 
 	ftl_u_grid_index(k, x, mask, ftl_kern_grid(k), idx);
-	for (ftl_vloop l = ftl_vloop_begin(k, zero, ftl_kern_dim(k, across), ftl_u_width(k, x->dtype, across)); ftl_vloop_next(&l);) {
+	for (ftl_vloop l = ftl_vloop_begin(k, zero, ftl_kern_dim(k, across), ftl_u_width(k, x->dtype, across));
+	     ftl_vloop_next(&l);) {
 		ftl_kv acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(t, l.lanes), 0)), before, after;
 		ftl_kscope s = ftl_k_for(b, zero, size, 1);
 
@@ -382,6 +392,7 @@ ftl_status ftl_nest_cum_sum(ftl_lo *lo, ftl_node_id id)
 		ftl_write(k, n->out[0], idx, a->exclusive ? before : after);
 		ftl_k_end(b, &s);
 	}
-	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_u_product_mask(lo, x, mask)), ftl_u_cost(lo, x->dims[axis], ftl_u_cost(lo, across, 2)));
+	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_u_product_mask(lo, x, mask)),
+			ftl_u_cost(lo, x->dims[axis], ftl_u_cost(lo, across, 2)));
 	return FTL_OK;
 }

@@ -26,7 +26,10 @@ static ftl_kv num(ftl_kb *b, ftl_kv like, double v)
 	return ftl_k_num(b, FTL_KT(ftl_ktype_of(b->f, like).elem, 1), v);
 }
 
-static ftl_kv op2(ftl_kb *b, ftl_kop op, ftl_kv x, ftl_kv y) { return ftl_k2(b, op, x, y); }
+static ftl_kv op2(ftl_kb *b, ftl_kop op, ftl_kv x, ftl_kv y)
+{
+	return ftl_k2(b, op, x, y);
+}
 
 /* Keys' cubic (1981): |d| <= 1: (a+2)d^3 - (a+3)d^2 + 1;  < 2: a d^3 - 5a d^2 + 8a d - 4a;  else 0. d >= 0. */
 static ftl_kv cubic(ftl_kb *b, ftl_kv d, double a)
@@ -113,7 +116,10 @@ static ftl_kv coordinate(ftl_kern *k, const ftl_node *n, int axis, ftl_kv i, ftl
 	ftl_kv x = ftl_k_cast(b, i, FTL_F64), half = num(b, x, 0.5), one = num(b, x, 1), zero = num(b, x, 0), y, single;
 	ftl_kv in = ftl_k_cast(b, ftl_kern_dim(k, type_of(k, n->in[0])->dims[axis]), FTL_F64);
 	ftl_kv out = ftl_k_cast(b, ftl_kern_dim(k, type_of(k, n->out[0])->dims[axis]), FTL_F64);
-	ftl_kv span = op2(b, FTL_K_sub, in, one), steps = op2(b, FTL_K_sub, out, one);
+	/* the formulas' length is scale * in, whole or not; what rounding of the scale makes nearly whole counts as whole */
+	ftl_kv exact = op2(b, FTL_K_mul, scale, in), rounded = ftl_k1(b, FTL_K_abs, op2(b, FTL_K_sub, exact, out));
+	ftl_kv length = ftl_k_select(b, op2(b, FTL_K_lt, rounded, num(b, x, 1e-3)), out, exact);
+	ftl_kv span = op2(b, FTL_K_sub, in, one), steps = op2(b, FTL_K_sub, length, one);
 
 	single = op2(b, FTL_K_le, out, one);
 	steps = ftl_k_select(b, single, one, steps);
@@ -124,17 +130,20 @@ static ftl_kv coordinate(ftl_kern *k, const ftl_node *n, int axis, ftl_kv i, ftl
 	if (strcmp(mode, "tf_crop_and_resize") == 0) {
 		ftl_kv start = roi(k, n, axis), end = roi(k, n, axis + type_of(k, n->in[0])->rank);
 
-		y = op2(b, FTL_K_div, op2(b, FTL_K_mul, op2(b, FTL_K_mul, x, op2(b, FTL_K_sub, end, start)), span), steps);
+		y = op2(b, FTL_K_div, op2(b, FTL_K_mul, op2(b, FTL_K_mul, x, op2(b, FTL_K_sub, end, start)), span),
+			steps);
 		y = op2(b, FTL_K_add, op2(b, FTL_K_mul, start, span), y);
-		return ftl_k_select(b, single, op2(b, FTL_K_mul, op2(b, FTL_K_mul, half, op2(b, FTL_K_add, start, end)), span), y);
+		return ftl_k_select(b, single,
+				    op2(b, FTL_K_mul, op2(b, FTL_K_mul, half, op2(b, FTL_K_add, start, end)), span), y);
 	}
 	y = op2(b, FTL_K_sub, op2(b, FTL_K_div, op2(b, FTL_K_add, x, half), scale), half);
 	if (strcmp(mode, "pytorch_half_pixel") == 0)
 		return ftl_k_select(b, single, zero, y);
 	if (strcmp(mode, "half_pixel_symmetric") == 0) {
-		ftl_kv adjust = op2(b, FTL_K_div, out, op2(b, FTL_K_mul, scale, in));
+		ftl_kv adjust = op2(b, FTL_K_div, out, length);
 
-		y = op2(b, FTL_K_add, op2(b, FTL_K_mul, op2(b, FTL_K_mul, in, half), op2(b, FTL_K_sub, one, adjust)), y);
+		y = op2(b, FTL_K_add, op2(b, FTL_K_mul, op2(b, FTL_K_mul, in, half), op2(b, FTL_K_sub, one, adjust)),
+			y);
 	}
 	return y;
 }
@@ -156,7 +165,8 @@ static bool untouched(ftl_kern *k, const ftl_node *n, int axis)
 	const struct ftl_attrs_resize *a = FTL_ATTRS(n, resize);
 	const ftl_dim in = type_of(k, n->in[0])->dims[axis], out = type_of(k, n->out[0])->dims[axis];
 
-	return ftl_dim_known_eq(ftl_lo_graph(ftl_kern_lo(k))->st, in, out) == 1 && strcmp(a->coordinate, "tf_crop_and_resize") != 0 &&
+	return ftl_dim_known_eq(ftl_lo_graph(ftl_kern_lo(k))->st, in, out) == 1 &&
+	       strcmp(a->coordinate, "tf_crop_and_resize") != 0 &&
 	       (a->scales.n ? a->scales.v[axis] == 1 || a->scales.v[axis] == 0 : n->nin < 3 || !n->in[2]);
 }
 
@@ -174,7 +184,8 @@ static window resize_window(ftl_kern *k, const ftl_node *n, int axis, ftl_kv x, 
 		ftl_kv far = num(b, scale, is_cubic ? -2 : -1), cap = ftl_k_i64(b, -(1 << 20));
 
 		w.narrow = op2(b, FTL_K_min, scale, one);
-		start = ftl_k_cast(b, op2(b, FTL_K_add, ftl_k1(b, FTL_K_floor, op2(b, FTL_K_div, far, w.narrow)), one), FTL_I64);
+		start = ftl_k_cast(b, op2(b, FTL_K_add, ftl_k1(b, FTL_K_floor, op2(b, FTL_K_div, far, w.narrow)), one),
+				   FTL_I64);
 		start = op2(b, FTL_K_max, start, cap);
 	}
 	w.count = op2(b, FTL_K_sub, ftl_k_i64(b, 2), op2(b, FTL_K_mul, start, ftl_k_i64(b, 2)));
@@ -186,7 +197,8 @@ static window resize_window(ftl_kern *k, const ftl_node *n, int axis, ftl_kv x, 
 		ftl_kv sum = ftl_k_var(b, ftl_k_float(b, FTL_KT(FTL_F64, lanes), 0)), total;
 		ftl_kscope s = ftl_k_for(b, ftl_k_i64(b, 0), w.count, 1);
 
-		ftl_k_set(b, sum, op2(b, FTL_K_add, ftl_k_get(b, sum), weight(b, &w, is_cubic, a->cubic_a, s.index, size)));
+		ftl_k_set(b, sum,
+			  op2(b, FTL_K_add, ftl_k_get(b, sum), weight(b, &w, is_cubic, a->cubic_a, s.index, size)));
 		ftl_k_end(b, &s);
 		total = ftl_k_get(b, sum);
 		/* all taps outside: nothing to divide */
@@ -225,7 +237,8 @@ ftl_kv ftl_point_resize(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 			outside = outside ? op2(b, FTL_K_or, outside, off) : off;
 		}
 		if (is_nearest)
-			at[d] = ftl_u_clamp(b, ftl_k_cast(b, nearest(b, a->nearest, x), FTL_I64), zero, op2(b, FTL_K_sub, size, ftl_k_i64(b, 1)));
+			at[d] = ftl_u_clamp(b, ftl_k_cast(b, nearest(b, a->nearest, x), FTL_I64), zero,
+					    op2(b, FTL_K_sub, size, ftl_k_i64(b, 1)));
 		else
 			win[nwin++] = resize_window(k, n, d, x, scale);
 	}
@@ -239,7 +252,8 @@ ftl_kv ftl_point_resize(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 		if (win[i].norm)
 			wi = op2(b, FTL_K_mul, wi, win[i].norm);
 		w = w ? op2(b, FTL_K_mul, w, wi) : wi;
-		at[win[i].axis] = ftl_u_clamp(b, op2(b, FTL_K_add, win[i].low, s[i].index), ftl_k_i64(b, 0), op2(b, FTL_K_sub, size, ftl_k_i64(b, 1)));
+		at[win[i].axis] = ftl_u_clamp(b, op2(b, FTL_K_add, win[i].low, s[i].index), ftl_k_i64(b, 0),
+					      op2(b, FTL_K_sub, size, ftl_k_i64(b, 1)));
 	}
 	y = ftl_read(k, n->in[0], at);
 	if (nwin > 0) {
@@ -316,12 +330,14 @@ ftl_kv ftl_point_grid_sample(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 			x = ftl_k1(b, FTL_K_rint, x);
 		low[d] = a->align_corners ? num(b, x, 0) : num(b, x, -0.5);
 		span[d] = a->align_corners ? op2(b, FTL_K_sub, len, one) : len;
-		if (strcmp(a->padding, "border") == 0)
+		/* a cubic's taps are cut at the border one by one */
+		if (strcmp(a->padding, "border") == 0 && !is_cubic)
 			x = op2(b, FTL_K_max, num(b, x, 0), op2(b, FTL_K_min, x, op2(b, FTL_K_sub, len, one)));
 		else if (strcmp(a->padding, "reflection") == 0)
 			x = reflect(b, x, low[d], span[d]);
 		if (is_nearest) {
-			at[2 + d] = padded(b, a->padding, ftl_k_cast(b, ftl_k1(b, FTL_K_rint, x), FTL_I64), size, low[d], span[d], &ok);
+			at[2 + d] = padded(b, a->padding, ftl_k_cast(b, ftl_k1(b, FTL_K_rint, x), FTL_I64), size,
+					   low[d], span[d], &ok);
 			continue;
 		}
 		whole = ftl_k1(b, FTL_K_floor, x);
@@ -340,7 +356,8 @@ ftl_kv ftl_point_grid_sample(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 		s[d] = ftl_k_for(b, ftl_k_i64(b, 0), win[d].count, 1);
 		wi = weight(b, &win[d], is_cubic, -0.75, s[d].index, size);
 		w = w ? op2(b, FTL_K_mul, w, wi) : wi;
-		at[2 + d] = padded(b, a->padding, op2(b, FTL_K_add, win[d].low, s[d].index), size, low[d], span[d], &ok);
+		at[2 + d] = padded(b, a->padding, op2(b, FTL_K_add, win[d].low, s[d].index), size, low[d], span[d],
+				   &ok);
 	}
 	y = ftl_k_cast(b, ftl_read(k, n->in[0], at), f);
 	if (ok)
@@ -363,7 +380,8 @@ ftl_kv ftl_point_avg_pool(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	const ftl_type *t = type_of(k, n->in[0]);
 	ftl_dtype comp = ftl_dtype_compute(t->dtype), f = ftl_dtype_is_float(comp) ? comp : FTL_F32;
 	int ns = t->rank - 2, lanes = lanes_of(b, idx, t->rank);
-	ftl_kv at[FTL_MAX_RANK], zero = ftl_k_i64(b, 0), one = ftl_k_float(b, FTL_KT(f, lanes), 1), none = ftl_k_float(b, FTL_KT(f, lanes), 0);
+	ftl_kv at[FTL_MAX_RANK], zero = ftl_k_i64(b, 0), one = ftl_k_float(b, FTL_KT(f, lanes), 1),
+				 none = ftl_k_float(b, FTL_KT(f, lanes), 0);
 	ftl_kv sum = ftl_k_var(b, none), count = ftl_k_var(b, none), inside = 0, counted = 0, x;
 	ftl_kscope s[FTL_MAX_RANK];
 
@@ -375,7 +393,8 @@ ftl_kv ftl_point_avg_pool(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 
 		s[d] = ftl_k_for(b, zero, ftl_k_i64(b, a->kernel.v[d]), 1);
 		p = op2(b, FTL_K_mul, idx[2 + d], ftl_k_i64(b, a->strides.n ? a->strides.v[d] : 1));
-		p = op2(b, FTL_K_add, p, op2(b, FTL_K_mul, s[d].index, ftl_k_i64(b, a->dilations.n ? a->dilations.v[d] : 1)));
+		p = op2(b, FTL_K_add, p,
+			op2(b, FTL_K_mul, s[d].index, ftl_k_i64(b, a->dilations.n ? a->dilations.v[d] : 1)));
 		if (a->pads.n) {
 			p = op2(b, FTL_K_sub, p, ftl_kern_dim(k, a->pads.v[d]));
 			padded_axis |= !ftl_u_is(lo, a->pads.v[d], 0) || !ftl_u_is(lo, a->pads.v[d + ns], 0);
@@ -395,7 +414,8 @@ ftl_kv ftl_point_avg_pool(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	if (inside)
 		x = ftl_k_select(b, inside, x, none);
 	ftl_k_set(b, sum, op2(b, FTL_K_add, ftl_k_get(b, sum), x));
-	ftl_k_set(b, count, op2(b, FTL_K_add, ftl_k_get(b, count), counted ? ftl_k_select(b, counted, one, none) : one));
+	ftl_k_set(b, count,
+		  op2(b, FTL_K_add, ftl_k_get(b, count), counted ? ftl_k_select(b, counted, one, none) : one));
 	for (int d = ns; d > 0; d--)
 		ftl_k_end(b, &s[d - 1]);
 	/* a window with nothing in it (ceil_mode): 0, not 0 / 0 */

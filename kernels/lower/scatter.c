@@ -49,7 +49,8 @@ ftl_status ftl_nest_scatter_elements(ftl_lo *lo, ftl_node_id id)
 	put(k, a->reduction, x->dtype, ftl_kern_ptr(k, n->out[0]), ftl_linear(k, n->out[0], at), u);
 	while (loops > 0)
 		ftl_k_end(b, &s[--loops]);
-	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_u_product(lo, t, 0, axis)), ftl_u_cost(lo, ftl_u_product(lo, t, axis, rank), 8));
+	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_u_product(lo, t, 0, axis)),
+			ftl_u_cost(lo, ftl_u_product(lo, t, axis, rank), 8));
 	return FTL_OK;
 }
 
@@ -91,7 +92,8 @@ ftl_status ftl_nest_scatter_nd(ftl_lo *lo, ftl_node_id id)
 		put(k, reduction, x->dtype, ftl_kern_ptr(k, n->out[0]), ftl_k2(b, FTL_K_add, base, l.base),
 		    ftl_read_flat(k, n->in[2], ftl_k2(b, FTL_K_add, off, l.base), l.lanes));
 	ftl_k_end(b, &s);
-	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_dim_ceildiv(g->st, slice, ftl_u_const(lo, BLOCK))), ftl_u_cost(lo, tuples, BLOCK));
+	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_dim_ceildiv(g->st, slice, ftl_u_const(lo, BLOCK))),
+			ftl_u_cost(lo, tuples, BLOCK));
 	return FTL_OK;
 }
 
@@ -110,7 +112,8 @@ ftl_status ftl_nest_concat(ftl_lo *lo, ftl_node_id id)
 
 	ftl_lo_ptr(lo, n->out[0]);
 	for (uint32_t i = 0; i < n->nin; i++) {
-		ftl_dim dim = ftl_type_of(g, n->in[i])->dims[axis], bytes = ftl_dim_mul(g->st, dim, inner), blocks = ftl_u_const(lo, 1);
+		ftl_dim dim = ftl_type_of(g, n->in[i])->dims[axis], bytes = ftl_dim_mul(g->st, dim, inner),
+			blocks = ftl_u_const(lo, 1);
 		ftl_kern *k = ftl_kern_begin(lo, id, "concat");
 		ftl_kb *b = ftl_kern_b(k);
 		ftl_kv o = ftl_kern_grid(k), len = ftl_kern_dim(k, bytes), from = ftl_k_i64(b, 0), dst, src;
@@ -130,8 +133,10 @@ ftl_status ftl_nest_concat(ftl_lo *lo, ftl_node_id id)
 		src = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, o, ftl_kern_dim(k, bytes)), from);
 		dst = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, o, ftl_kern_dim(k, row)), from);
 		dst = ftl_k2(b, FTL_K_add, dst, ftl_kern_dim(k, ftl_dim_mul(g->st, before, inner)));
-		ftl_k_copy(b, ftl_k_offset(b, ftl_kern_ptr(k, n->out[0]), dst), ftl_k_offset(b, ftl_kern_ptr(k, n->in[i]), src), len);
-		ftl_kern_launch(k, ftl_lo_dim(lo, ftl_dim_mul(g->st, outer, blocks)), ftl_dim_is_const(g->st, bytes, &c) && c < BLOCK ? c / 8 + 8 : BLOCK / 8);
+		ftl_k_copy(b, ftl_k_offset(b, ftl_kern_ptr(k, n->out[0]), dst),
+			   ftl_k_offset(b, ftl_kern_ptr(k, n->in[i]), src), len);
+		ftl_kern_launch(k, ftl_lo_dim(lo, ftl_dim_mul(g->st, outer, blocks)),
+				ftl_dim_is_const(g->st, bytes, &c) && c < BLOCK ? c / 8 + 8 : BLOCK / 8);
 		before = ftl_dim_add(g->st, before, dim);
 	}
 	return FTL_OK;

@@ -12,7 +12,8 @@ static void bind_count(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_kv ptr)
 	if (ftl_dim_get(ftl_lo_graph(lo)->st, dim)->kind == FTL_DIM_SYM && !ftl_lo_bound(lo, dim))
 		ftl_lo_bind(lo, dim, count);
 	else
-		ftl_k_check(b, ftl_k2(b, FTL_K_eq, count, ftl_lo_dim(lo, dim)), ftl_lo_msg(lo, n, "the count differs from the known shape"));
+		ftl_k_check(b, ftl_k2(b, FTL_K_eq, count, ftl_lo_dim(lo, dim)),
+			    ftl_lo_msg(lo, n, "the count differs from the known shape"));
 }
 
 static ftl_kv i64s(ftl_lo *lo, ftl_dim n)
@@ -64,7 +65,8 @@ ftl_status ftl_nest_non_zero(ftl_lo *lo, ftl_node_id id)
 	pos = ftl_k_var(b, ftl_k_i64(b, 0));
 	s = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, numel), 1);
 	/* the bound repeats what the count says: the two kernels must not disagree on memory */
-	c = ftl_k_if(b, ftl_k2(b, FTL_K_and, is_true(b, ftl_read_flat(k, n->in[0], s.index, 1)), ftl_k2(b, FTL_K_lt, ftl_k_get(b, pos), cols)));
+	c = ftl_k_if(b, ftl_k2(b, FTL_K_and, is_true(b, ftl_read_flat(k, n->in[0], s.index, 1)),
+			       ftl_k2(b, FTL_K_lt, ftl_k_get(b, pos), cols)));
 	idx[0] = ftl_k_i64(b, 0);
 	ftl_delinear(k, x->dims, x->rank, s.index, idx);
 	for (int d = 0; d < (x->rank ? x->rank : 1); d++) {
@@ -111,7 +113,8 @@ static void take(ftl_lo *lo, ftl_node_id id, const slices *s, ftl_dim count, ftl
 	src = ftl_k2(b, FTL_K_add, src, load_i64(b, ftl_kern_arg(k, order), ftl_k2(b, FTL_K_rem, grid, c)));
 	src = ftl_k2(b, FTL_K_mul, src, inner);
 	dst = ftl_k2(b, FTL_K_mul, grid, inner);
-	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), inner, ftl_u_width(k, mem, s->inner)); ftl_vloop_next(&l);) {
+	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), inner, ftl_u_width(k, mem, s->inner));
+	     ftl_vloop_next(&l);) {
 		ftl_kv x = ftl_read_flat(k, n->in[0], ftl_k2(b, FTL_K_add, src, l.base), l.lanes);
 
 		ftl_k_store(b, ftl_kern_ptr(k, n->out[0]), ftl_k2(b, FTL_K_add, dst, l.base), ftl_k_cast(b, x, mem));
@@ -127,7 +130,8 @@ ftl_status ftl_nest_compress(ftl_lo *lo, ftl_node_id id)
 	int64_t axis = FTL_ATTRS(n, compress)->axis;
 	slices s = slices_of(lo, ftl_type_of(g, n->in[0]), axis);
 	const ftl_type *out = ftl_type_of(g, n->out[0]);
-	ftl_dim conds = ftl_type_of(g, n->in[1])->dims[0], count = out->dims[axis == INT64_MIN ? 0 : ftl_u_axis(axis, out->rank)];
+	ftl_dim conds = ftl_type_of(g, n->in[1])->dims[0],
+		count = out->dims[axis == INT64_MIN ? 0 : ftl_u_axis(axis, out->rank)];
 	ftl_kv order = i64s(lo, conds), meta = i64s(lo, ftl_u_const(lo, 1)), pos;
 	ftl_kscope f, c;
 	ftl_kern *k;
@@ -166,7 +170,8 @@ static ftl_kv slice_elem(const uniq *u, ftl_kv slice, ftl_kv e)
 	ftl_kv inner = ftl_kern_dim(u->k, u->s.inner), at;
 
 	at = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_div, e, inner), ftl_kern_dim(u->k, u->s.dim));
-	at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_add, at, slice), inner), ftl_k2(b, FTL_K_rem, e, inner));
+	at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_add, at, slice), inner),
+		    ftl_k2(b, FTL_K_rem, e, inner));
 	return ftl_read_flat(u->k, u->x, at, 1);
 }
 
@@ -218,7 +223,8 @@ static void sort(const uniq *u)
 	w = ftl_k_get(b, run);
 	ftl_k_break(b, ftl_k2(b, FTL_K_le, n, w));
 	/* ceil(n / 2w) pairs of runs */
-	runs = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_div, ftl_k2(b, FTL_K_sub, n, one), ftl_k2(b, FTL_K_mul, w, two)), one);
+	runs = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_div, ftl_k2(b, FTL_K_sub, n, one), ftl_k2(b, FTL_K_mul, w, two)),
+		      one);
 	pairs = ftl_k_for(b, zero, runs, 1);
 	lo = ftl_k2(b, FTL_K_mul, pairs.index, ftl_k2(b, FTL_K_mul, w, two));
 	mid = ftl_k2(b, FTL_K_min, n, ftl_k2(b, FTL_K_add, lo, w));
@@ -325,8 +331,15 @@ ftl_status ftl_nest_unique(ftl_lo *lo, ftl_node_id id)
 		space[i] = i64s(lo, s.dim);
 	k = ftl_kern_begin(lo, id, "sort unique");
 	b = ftl_kern_b(k);
-	u = (uniq){k, b, n->in[0], s, ftl_kern_arg(k, space[0]), ftl_kern_arg(k, space[1]), ftl_kern_arg(k, space[2]),
-		   ftl_kern_arg(k, space[3]), ftl_kern_arg(k, space[4])};
+	u = (uniq){k,
+		   b,
+		   n->in[0],
+		   s,
+		   ftl_kern_arg(k, space[0]),
+		   ftl_kern_arg(k, space[1]),
+		   ftl_kern_arg(k, space[2]),
+		   ftl_kern_arg(k, space[3]),
+		   ftl_kern_arg(k, space[4])};
 	sort(&u);
 	groups = group(&u);
 	rank_groups(&u, groups, a->sorted);

@@ -14,9 +14,18 @@ typedef struct heap {
 	ftl_kv off;
 } heap;
 
-static ftl_kv at(const heap *h, ftl_kv i) { return ftl_k2(h->b, FTL_K_add, h->off, i); }
-static ftl_kv value(const heap *h, ftl_kv i) { return ftl_k_load(h->b, h->t, h->values, at(h, i), 1); }
-static ftl_kv place(const heap *h, ftl_kv i) { return ftl_k_load(h->b, FTL_I64, h->places, at(h, i), 1); }
+static ftl_kv at(const heap *h, ftl_kv i)
+{
+	return ftl_k2(h->b, FTL_K_add, h->off, i);
+}
+static ftl_kv value(const heap *h, ftl_kv i)
+{
+	return ftl_k_load(h->b, h->t, h->values, at(h, i), 1);
+}
+static ftl_kv place(const heap *h, ftl_kv i)
+{
+	return ftl_k_load(h->b, FTL_I64, h->places, at(h, i), 1);
+}
 
 static void put(const heap *h, ftl_kv i, ftl_kv x, ftl_kv p)
 {
@@ -85,7 +94,12 @@ ftl_status ftl_nest_topk(ftl_lo *lo, ftl_node_id id)
 	ftl_kv places = ftl_lo_temp(lo, ftl_dim_mul(g->st, cells, ftl_u_const(lo, 8)));
 	ftl_kern *k = ftl_kern_begin(lo, id, "topk");
 	ftl_kb *b = ftl_kern_b(k);
-	heap h = {.k = k, .b = b, .largest = a->largest, .t = t, .values = ftl_kern_arg(k, values), .places = ftl_kern_arg(k, places)};
+	heap h = {.k = k,
+		  .b = b,
+		  .largest = a->largest,
+		  .t = t,
+		  .values = ftl_kern_arg(k, values),
+		  .places = ftl_kern_arg(k, places)};
 	ftl_kv idx[FTL_MAX_RANK], zero = ftl_k_i64(b, 0), one = ftl_k_i64(b, 1), count, base, stride, top, i, mid;
 	ftl_kscope some, s, f;
 
@@ -99,7 +113,8 @@ ftl_status ftl_nest_topk(ftl_lo *lo, ftl_node_id id)
 
 	/* the first k, made a heap from its last parent up */
 	s = ftl_k_for(b, zero, count, 1);
-	put(&h, s.index, ftl_read_flat(k, n->in[0], ftl_k2(b, FTL_K_add, base, ftl_k2(b, FTL_K_mul, s.index, stride)), 1), s.index);
+	put(&h, s.index,
+	    ftl_read_flat(k, n->in[0], ftl_k2(b, FTL_K_add, base, ftl_k2(b, FTL_K_mul, s.index, stride)), 1), s.index);
 	ftl_k_end(b, &s);
 	mid = ftl_k2(b, FTL_K_div, count, ftl_k_i64(b, 2));
 	s = ftl_k_for(b, zero, mid, 1);
@@ -109,7 +124,8 @@ ftl_status ftl_nest_topk(ftl_lo *lo, ftl_node_id id)
 
 	/* the rest */
 	top = ftl_k_var(b, value(&h, zero));
-	for (ftl_vloop l = ftl_vloop_begin(k, count, ftl_kern_dim(k, x->dims[axis]), axis == rank - 1 ? ftl_u_width(k, x->dtype, x->dims[axis]) : 1);
+	for (ftl_vloop l = ftl_vloop_begin(k, count, ftl_kern_dim(k, x->dims[axis]),
+					   axis == rank - 1 ? ftl_u_width(k, x->dtype, x->dims[axis]) : 1);
 	     ftl_vloop_next(&l);) {
 		ftl_kv linear = ftl_k2(b, FTL_K_add, base, ftl_k2(b, FTL_K_mul, l.base, stride)), best;
 
@@ -120,7 +136,8 @@ ftl_status ftl_nest_topk(ftl_lo *lo, ftl_node_id id)
 		best = ftl_k_reduce(b, a->largest ? FTL_K_max : FTL_K_min, ftl_read_flat(k, n->in[0], linear, l.lanes));
 		s = ftl_k_if(b, beats(&h, best, ftl_k_get(b, top)));
 		f = ftl_k_for(b, zero, ftl_k_i64(b, l.lanes), 1);
-		offer(&h, n->in[0], ftl_k2(b, FTL_K_add, linear, f.index), ftl_k2(b, FTL_K_add, l.base, f.index), count, top);
+		offer(&h, n->in[0], ftl_k2(b, FTL_K_add, linear, f.index), ftl_k2(b, FTL_K_add, l.base, f.index), count,
+		      top);
 		ftl_k_end(b, &f);
 		ftl_k_end(b, &s);
 	}

@@ -215,7 +215,8 @@ void ftl_u_copy(ftl_lo *lo, ftl_node_id n, ftl_val out, ftl_val v)
 	enum { BLOCK = 32 << 10 };
 	const ftl_type *t = ftl_type_of(ftl_lo_graph(lo), v);
 	ftl_symtab *st = st_of(lo);
-	ftl_dim bytes = ftl_dim_mul(st, ftl_type_numel(ftl_lo_graph(lo), t), ftl_u_const(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
+	ftl_dim bytes = ftl_dim_mul(st, ftl_type_numel(ftl_lo_graph(lo), t),
+				    ftl_u_const(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
 	ftl_kern *k = ftl_kern_begin(lo, n, "copy");
 	ftl_kb *b = ftl_kern_b(k);
 	ftl_kv from = ftl_k2(b, FTL_K_mul, ftl_kern_grid(k), ftl_k_i64(b, BLOCK));

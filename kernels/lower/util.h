@@ -45,7 +45,8 @@ ftl_kv ftl_u_elem_raw(ftl_lo *lo, const ftl_node *n, ftl_val v, int64_t i);
 /* End the run unless ... (no code where proven) */
 void ftl_u_check_eq(ftl_lo *lo, const ftl_node *n, ftl_dim a, ftl_dim b, const char *reason);
 void ftl_u_check_le(ftl_lo *lo, const ftl_node *n, ftl_dim a, ftl_dim b, const char *reason);
-void ftl_u_check_bcast(ftl_lo *lo, const ftl_node *n, ftl_val v, const ftl_type *t); /* v broadcasts to t from the right */
+void ftl_u_check_bcast(ftl_lo *lo, const ftl_node *n, ftl_val v,
+		       const ftl_type *t); /* v broadcasts to t from the right */
 /* ... dim is not 0, or there is nothing (count = 0) to look up in it */
 void ftl_u_check_nonempty(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_dim count);
 /* Copy all elements of v to out, which has as many bytes. */
@@ -60,6 +61,9 @@ ftl_dim ftl_u_product(const ftl_lo *lo, const ftl_type *t, int from, int to);
 /* Cost of `per` operations on each of d elements; a guess where d is symbolic. */
 int64_t ftl_u_cost(const ftl_lo *lo, ftl_dim d, int64_t per);
 /* axis in [-rank, rank) to [0, rank) */
-static inline int ftl_u_axis(int64_t axis, int rank) { return (int)(axis < 0 ? axis + rank : axis); }
+static inline int ftl_u_axis(int64_t axis, int rank)
+{
+	return (int)(axis < 0 ? axis + rank : axis);
+}
 
 #endif

@@ -58,14 +58,15 @@ void kop_finish(ftl_kmodule *m, ftl_kb *main)
 typedef struct one {
 	ftl_kmodule *m;
 	ftl_kb *main;
-	ftl_kb b;      /* the kernel */
+	ftl_kb b; /* the kernel */
 	ftl_kv in[3], out, grid;
 	ftl_dtype types[3], out_type;
 	int nin;
 	int64_t elems; /* of the output, per piece */
 } one;
 
-static void begin(one *c, ftl_kmodule *m, ftl_kb *main, const char *name, int nin, const ftl_dtype *types, ftl_dtype out, int64_t elems)
+static void begin(one *c, ftl_kmodule *m, ftl_kb *main, const char *name, int nin, const ftl_dtype *types,
+		  ftl_dtype out, int64_t elems)
 {
 	ftl_kfunc *f = ftl_kfunc_new(m->arena, name, false);
 
@@ -127,17 +128,13 @@ static bool takes(ftl_kop op, ftl_dtype t)
 	case FTL_K_and:
 	case FTL_K_or:
 	case FTL_K_xor:
-	case FTL_K_not:
-		return !ftl_dtype_is_float(t);
+	case FTL_K_not: return !ftl_dtype_is_float(t);
 	case FTL_K_shl:
 	case FTL_K_shr:
-	case FTL_K_popcount:
-		return ftl_dtype_is_int(t);
+	case FTL_K_popcount: return ftl_dtype_is_int(t);
 	case FTL_K_eq:
-	case FTL_K_ne:
-		return true;
-	default:
-		return t != FTL_BOOL;
+	case FTL_K_ne: return true;
+	default: return t != FTL_BOOL;
 	}
 }
 
@@ -156,7 +153,8 @@ static void elementwise(ftl_kmodule *m, ftl_kb *main, ftl_kop op, const kop_back
 			int n = lane_counts[l];
 			ftl_kv x, y;
 
-			begin(&c, m, main, case_name(m->arena, info->name, (ftl_dtype)t, n), info->nargs, types, out, n);
+			begin(&c, m, main, case_name(m->arena, info->name, (ftl_dtype)t, n), info->nargs, types, out,
+			      n);
 			x = operand(&c, 0, n);
 			y = info->nargs > 1 ? operand(&c, 1, n) : 0;
 			if (op == FTL_K_fma)
@@ -183,9 +181,12 @@ static void by_constants(ftl_kmodule *m, ftl_kb *main)
 			for (size_t v = 0; v < FTL_COUNT(values); v++) {
 				if (values[v] < 0 && (o > 1 || !ftl_dtype_is_signed(type)))
 					continue;
-				begin(&c, m, main, ftl_arena_printf(m->arena, "%s_%s_by%zu", ftl_kop_get(ops[o])->name, ftl_dtype_name(type), v),
+				begin(&c, m, main,
+				      ftl_arena_printf(m->arena, "%s_%s_by%zu", ftl_kop_get(ops[o])->name,
+						       ftl_dtype_name(type), v),
 				      1, &type, type, 8);
-				result(&c, ftl_k2(&c.b, ops[o], operand(&c, 0, 8), ftl_k_int(&c.b, FTL_KT(type, 8), values[v])));
+				result(&c, ftl_k2(&c.b, ops[o], operand(&c, 0, 8),
+						  ftl_k_int(&c.b, FTL_KT(type, 8), values[v])));
 				end(&c);
 			}
 		}
@@ -243,7 +244,9 @@ static void reductions(ftl_kmodule *m, ftl_kb *main)
 
 		for (size_t o = 0; o < FTL_COUNT(ops) && !is_half(type) && type != FTL_BOOL; o++) {
 			for (int n = 2; n <= 32; n *= 2) {
-				begin(&c, m, main, ftl_arena_printf(m->arena, "r%s_%s_%d", ftl_kop_get(ops[o])->name, ftl_dtype_name(type), n),
+				begin(&c, m, main,
+				      ftl_arena_printf(m->arena, "r%s_%s_%d", ftl_kop_get(ops[o])->name,
+						       ftl_dtype_name(type), n),
 				      1, &type, type, 1);
 				result(&c, ftl_k_reduce(&c.b, ops[o], operand(&c, 0, n)));
 				end(&c);
@@ -265,14 +268,16 @@ static void shuffles(ftl_kmodule *m, ftl_kb *main)
 			begin(&c, m, main, case_name(m->arena, "join", (ftl_dtype)t, n), 2, types, (ftl_dtype)t, 2 * n);
 			result(&c, ftl_k_join(&c.b, operand(&c, 0, n), operand(&c, 1, n)));
 			end(&c);
-			begin(&c, m, main, case_name(m->arena, "slice", (ftl_dtype)t, n), 1, types, (ftl_dtype)t, n / 2);
+			begin(&c, m, main, case_name(m->arena, "slice", (ftl_dtype)t, n), 1, types, (ftl_dtype)t,
+			      n / 2);
 			result(&c, ftl_k_slice(&c.b, operand(&c, 0, n), n / 2, n / 2));
 			end(&c);
 			begin(&c, m, main, case_name(m->arena, "lanes", (ftl_dtype)t, n), 2, types, (ftl_dtype)t, n);
 			x = operand(&c, 0, n);
 			y = operand(&c, 1, n);
 			for (int i = 0; i < n; i += 2) /* swap neighbours, taking odd ones from y */
-				x = ftl_k_insert(&c.b, ftl_k_insert(&c.b, x, ftl_k_extract(&c.b, y, i + 1), i), ftl_k_extract(&c.b, x, i), i + 1);
+				x = ftl_k_insert(&c.b, ftl_k_insert(&c.b, x, ftl_k_extract(&c.b, y, i + 1), i),
+						 ftl_k_extract(&c.b, x, i), i + 1);
 			result(&c, x);
 			end(&c);
 			begin(&c, m, main, case_name(m->arena, "splat", (ftl_dtype)t, n), 1, types, (ftl_dtype)t, n);
@@ -314,7 +319,8 @@ static void gathers(ftl_kmodule *m, ftl_kb *main)
 			ftl_kv idx;
 
 			begin(&c, m, main, case_name(m->arena, "gather", (ftl_dtype)t, n), 2, types, (ftl_dtype)t, n);
-			idx = ftl_k2(&c.b, FTL_K_and, operand(&c, 1, n), ftl_k_int(&c.b, FTL_KT(FTL_I64, n), KOP_ELEMS - 1));
+			idx = ftl_k2(&c.b, FTL_K_and, operand(&c, 1, n),
+				     ftl_k_int(&c.b, FTL_KT(FTL_I64, n), KOP_ELEMS - 1));
 			result(&c, ftl_k_load(&c.b, (ftl_dtype)t, c.in[0], idx, n));
 			end(&c);
 			begin(&c, m, main, case_name(m->arena, "strided", (ftl_dtype)t, n), 2, types, (ftl_dtype)t, n);
@@ -324,7 +330,8 @@ static void gathers(ftl_kmodule *m, ftl_kb *main)
 			/* each piece writes its lanes backwards */
 			begin(&c, m, main, case_name(m->arena, "scatter", (ftl_dtype)t, n), 2, types, (ftl_dtype)t, n);
 			idx = ftl_k2(&c.b, FTL_K_add, scaled_grid(&c, n), ftl_k_i64(&c.b, n - 1));
-			idx = ftl_k2(&c.b, FTL_K_sub, ftl_k_splat(&c.b, idx, n), ftl_k_ramp(&c.b, ftl_k_i64(&c.b, 0), ftl_k_i64(&c.b, 1), n));
+			idx = ftl_k2(&c.b, FTL_K_sub, ftl_k_splat(&c.b, idx, n),
+				     ftl_k_ramp(&c.b, ftl_k_i64(&c.b, 0), ftl_k_i64(&c.b, 1), n));
 			ftl_k_store(&c.b, c.out, idx, operand(&c, 0, n));
 			end(&c);
 		}
@@ -362,7 +369,8 @@ static void moves(ftl_kmodule *m, ftl_kb *main)
 	one c;
 
 	begin(&c, m, main, "copy_part", 1, &type, type, 64);
-	ftl_k_copy(&c.b, ftl_k_offset(&c.b, c.out, scaled_grid(&c, 64)), ftl_k_offset(&c.b, c.in[0], scaled_grid(&c, 3)),
+	ftl_k_copy(&c.b, ftl_k_offset(&c.b, c.out, scaled_grid(&c, 64)),
+		   ftl_k_offset(&c.b, c.in[0], scaled_grid(&c, 3)),
 		   ftl_k2(&c.b, FTL_K_mul, c.grid, ftl_k_i64(&c.b, 4)));
 	end(&c);
 	begin(&c, m, main, "zero_part", 1, &type, type, 64);
@@ -403,37 +411,22 @@ size_t kop_modules(void)
 static void special(ftl_kmodule *m, ftl_kb *main, enum special s)
 {
 	switch (s) {
-	case BY_CONSTANTS:
-		by_constants(m, main);
-		break;
-	case SELECTS:
-		selects(m, main);
-		break;
-	case REDUCTIONS:
-		reductions(m, main);
-		break;
-	case SHUFFLES:
-		shuffles(m, main);
-		break;
-	case DOTS:
-		dots(m, main);
-		break;
-	case GATHERS:
-		gathers(m, main);
-		break;
-	case PARTIALS:
-		partials(m, main);
-		break;
+	case BY_CONSTANTS: by_constants(m, main); break;
+	case SELECTS: selects(m, main); break;
+	case REDUCTIONS: reductions(m, main); break;
+	case SHUFFLES: shuffles(m, main); break;
+	case DOTS: dots(m, main); break;
+	case GATHERS: gathers(m, main); break;
+	case PARTIALS: partials(m, main); break;
 	case MOVES:
-	case SPECIALS:
-		moves(m, main);
-		break;
+	case SPECIALS: moves(m, main); break;
 	}
 }
 
 static ftl_kmodule *build(ftl_arena *arena, size_t i, const kop_backend *be)
 {
-	static const char *const names[] = {"by_constants", "selects", "reductions", "shuffles", "dots", "gathers", "partials", "moves"};
+	static const char *const names[] = {"by_constants", "selects", "reductions", "shuffles",
+					    "dots",         "gathers", "partials",   "moves"};
 	ftl_kmodule *m;
 	ftl_kb main;
 
@@ -483,22 +476,24 @@ static uint64_t next_random(uint64_t *s)
 
 static double random_float(uint64_t *s, ftl_dtype t)
 {
-	static const double specials[] = {0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 1e-40, -1e-40, 1e30, 127.5, -128.5, 255.49,
-					  65504, 65520, 2147483648.0, -2147483649.0, 4294967296.0, 9.3e18, 1.9e19, 1e300, 6e-8, 3e-8};
+	static const double specials[] = {0,      -0.0,  1,     -1,           0.5,           -0.5,         1.5,
+					  2.5,    -2.5,  1e-40, -1e-40,       1e30,          127.5,        -128.5,
+					  255.49, 65504, 65520, 2147483648.0, -2147483649.0, 4294967296.0, 9.3e18,
+					  1.9e19, 1e300, 6e-8,  3e-8};
 	uint64_t r = next_random(s);
 	double u = (double)(next_random(s) >> 11) * 0x1p-53;
 
 	FTL_UNUSED(t);
 	switch (r % 8) {
 	case 0:
-		return r >> 8 & 31 ? specials[(r >> 16) % FTL_COUNT(specials)] : r >> 13 & 1 ? NAN : r >> 14 & 1 ? INFINITY : -INFINITY;
+		return r >> 8 & 31   ? specials[(r >> 16) % FTL_COUNT(specials)]
+		       : r >> 13 & 1 ? NAN
+		       : r >> 14 & 1 ? INFINITY
+				     : -INFINITY;
 	case 1:
-	case 2:
-		return ldexp(2 * u - 1, (int)(r >> 8 & 63) - 32);
-	case 3:
-		return u;
-	default:
-		return 8 * u - 4;
+	case 2: return ldexp(2 * u - 1, (int)(r >> 8 & 63) - 32);
+	case 3: return u;
+	default: return 8 * u - 4;
 	}
 }
 
@@ -507,17 +502,12 @@ static int64_t random_int(uint64_t *s)
 	uint64_t r = next_random(s), v = next_random(s);
 
 	switch (r % 8) {
-	case 0:
-		return 0;
-	case 1:
-		return r >> 8 & 1 ? INT64_MIN : -1;
-	case 2:
-		return (int64_t)(UINT64_MAX << (r >> 8 & 63));
+	case 0: return 0;
+	case 1: return r >> 8 & 1 ? INT64_MIN : -1;
+	case 2: return (int64_t)(UINT64_MAX << (r >> 8 & 63));
 	case 3:
-	case 4:
-		return (int64_t)(v % 67) - 3;
-	default:
-		return (int64_t)v >> (r >> 8 & 63);
+	case 4: return (int64_t)(v % 67) - 3;
+	default: return (int64_t)v >> (r >> 8 & 63);
 	}
 }
 
@@ -579,10 +569,12 @@ static bool same(ftl_dtype t, const void *x, const void *y, bool close)
 		return isnan(a) && isnan(b);
 	if (a == b) /* zeros of either sign: min and max may return either */
 		return true;
-	return close && fabs(a - b) <= (t == FTL_F64 ? 0x1p-50 : 0x1p-21) * fmax(fabs(a), t == FTL_F64 ? 0x1p-1022 : 0x1p-126);
+	return close &&
+	       fabs(a - b) <= (t == FTL_F64 ? 0x1p-50 : 0x1p-21) * fmax(fabs(a), t == FTL_F64 ? 0x1p-1022 : 0x1p-126);
 }
 
-static void say(char *why, size_t n, const ftl_kmodule *m, uint32_t k, ftl_dtype t, int64_t i, const uint8_t *want, const uint8_t *got)
+static void say(char *why, size_t n, const ftl_kmodule *m, uint32_t k, ftl_dtype t, int64_t i, const uint8_t *want,
+		const uint8_t *got)
 {
 	int at = snprintf(why, n, "%s: %s[%lld]: want", m->name, m->outputs.v[k].name, (long long)i);
 
@@ -599,15 +591,16 @@ static void say(char *why, size_t n, const ftl_kmodule *m, uint32_t k, ftl_dtype
 	}
 }
 
-static bool compare(const ftl_kmodule *m, const ftl_karg_tensor *want, const ftl_karg_tensor *got, bool close, char *why, size_t n)
+static bool compare(const ftl_kmodule *m, const ftl_karg_tensor *want, const ftl_karg_tensor *got, bool close,
+		    char *why, size_t n)
 {
 	for (uint32_t k = 0; k < m->outputs.n; k++) {
 		ftl_dtype t = m->outputs.v[k].type.dtype;
 		size_t size = ftl_dtype_bytes(t);
 
 		if (want[k].dims[0] != got[k].dims[0]) {
-			snprintf(why, n, "%s: %s has %lld elements, not %lld", m->name, m->outputs.v[k].name, (long long)got[k].dims[0],
-				 (long long)want[k].dims[0]);
+			snprintf(why, n, "%s: %s has %lld elements, not %lld", m->name, m->outputs.v[k].name,
+				 (long long)got[k].dims[0], (long long)want[k].dims[0]);
 			return false;
 		}
 		for (int64_t i = 0; i < want[k].dims[0]; i++) {

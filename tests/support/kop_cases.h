@@ -16,8 +16,8 @@ typedef ftl_status (*kop_exec)(void *user, const ftl_kmodule *m, ftl_arena *aren
 typedef struct kop_backend {
 	kop_exec exec;
 	void *user;
-	bool no_fma;      /* floats of fma are rounded twice: those cases are left out */
-	bool math_close;  /* libm functions may differ by a few units in the last place */
+	bool no_fma;     /* floats of fma are rounded twice: those cases are left out */
+	bool math_close; /* libm functions may differ by a few units in the last place */
 } kop_backend;
 
 size_t kop_modules(void);

@@ -38,7 +38,8 @@ static void loops(ftl_kmodule *m, ftl_kb *main)
 	outer = ftl_k_for(b, i64(b, 0), ftl_k2(b, FTL_K_add, g, k.p[2]), 3);
 	inner = ftl_k_for(b, outer.index, i64(b, 40), 1);
 	x = ftl_k_load(b, FTL_I32, k.p[0], ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, g, i64(b, 8)), inner.index), 1);
-	ftl_k_break(b, ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_and, x, ftl_k_int(b, FTL_KT(FTL_I32, 1), 31)), ftl_k_int(b, FTL_KT(FTL_I32, 1), 5)));
+	ftl_k_break(b, ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_and, x, ftl_k_int(b, FTL_KT(FTL_I32, 1), 31)),
+			      ftl_k_int(b, FTL_KT(FTL_I32, 1), 5)));
 	cond = ftl_k_if(b, ftl_k2(b, FTL_K_lt, x, ftl_k_int(b, FTL_KT(FTL_I32, 1), 0)));
 	ftl_k_set(b, sum, ftl_k2(b, FTL_K_xor, ftl_k_get(b, sum), x));
 	ftl_k_else(b, &cond);
@@ -105,7 +106,8 @@ static void adder(ftl_kmodule *m)
 	ftl_kb *b = &k.b;
 	ftl_kv at = ftl_k2(b, FTL_K_mul, ftl_k_grid(b), i64(b, 4));
 
-	ftl_k_store(b, k.p[2], at, ftl_k2(b, FTL_K_add, ftl_k_load(b, FTL_I32, k.p[0], at, 4), ftl_k_load(b, FTL_I32, k.p[1], at, 4)));
+	ftl_k_store(b, k.p[2], at,
+		    ftl_k2(b, FTL_K_add, ftl_k_load(b, FTL_I32, k.p[0], at, 4), ftl_k_load(b, FTL_I32, k.p[1], at, 4)));
 }
 
 static uint32_t new_buf(ftl_kmodule *m, int64_t bytes)
@@ -188,7 +190,8 @@ static void kernel_error(ftl_kmodule *m, ftl_kb *main)
 	kernel k = kernel_new(m, "guard", params, 1);
 	ftl_kv out = kop_output(m, main, "out", FTL_I64, 64);
 
-	ftl_k_check(&k.b, ftl_k2(&k.b, FTL_K_lt, ftl_k_grid(&k.b), i64(&k.b, 40)), ftl_kmodule_msg(m, "piece %d is too many", 40));
+	ftl_k_check(&k.b, ftl_k2(&k.b, FTL_K_lt, ftl_k_grid(&k.b), i64(&k.b, 40)),
+		    ftl_kmodule_msg(m, "piece %d is too many", 40));
 	ftl_k_store(&k.b, k.p[0], ftl_k_grid(&k.b), ftl_k_grid(&k.b));
 	ftl_k_launch(main, 0, i64(main, 64), &out, 1, 8);
 }
@@ -205,8 +208,12 @@ static const struct {
 	const char *name;
 	void (*build)(ftl_kmodule *m, ftl_kb *main);
 } flows[] = {
-	{"loops", loops},     {"tile", tile},		      {"program", program},
-	{"dynamic", dynamic}, {"kernel_error", kernel_error}, {"program_error", program_error},
+	{"loops", loops},
+	{"tile", tile},
+	{"program", program},
+	{"dynamic", dynamic},
+	{"kernel_error", kernel_error},
+	{"program_error", program_error},
 };
 
 size_t kop_flow_modules(void)

@@ -72,5 +72,7 @@ const char *ftl_c_identifier(ftl_arena *arena, const char *s);
 void ftl_c_comment(ftl_text *t, const char *s);
 /* s as a string literal. */
 void ftl_c_string(ftl_text *t, const char *s);
+/* text with name in place of every '@'. */
+void ftl_c_template(ftl_text *t, const char *name, const char *text);
 
 #endif

@@ -25,6 +25,8 @@ typedef struct ftl_c_options {
 ftl_status ftl_c_print(const ftl_artifact *a, ftl_c_dialect dialect, ftl_text *t, ftl_diag *d);
 /* DIR/NAME.c and DIR/NAME.h, and DIR/NAME.weights unless embedded. Memory stays small beside large weights. */
 ftl_status ftl_c_emit(const ftl_kmodule *m, const ftl_c_options *o, const char *dir, ftl_diag *d);
+/* DIR/NAME.c and DIR/NAME.h of an artifact. */
+ftl_status ftl_c_emit_code(ftl_arena *arena, const ftl_artifact *a, ftl_c_dialect dialect, const char *dir, ftl_diag *d);
 /* NAME_exe.c for any artifact: a program that runs the model on .npy files; its usage is in its first comment. It includes
  * NAME.h and is linked with the code of any backend. */
 void ftl_c_print_exe(const ftl_artifact *a, ftl_text *t);

@@ -13,8 +13,8 @@
 typedef enum ftl_llvm_kind { FTL_LLVM_OBJECT, FTL_LLVM_ASM, FTL_LLVM_TEXT } ftl_llvm_kind;
 
 typedef struct ftl_llvm_options {
-	const char *triple;   /* NULL: this machine */
-	const char *cpu;      /* a level (avx512, avx2, sse2, neon), an LLVM cpu name, "native"; NULL: native, or the lowest
+	const char *triple; /* NULL: this machine */
+	const char *cpu; /* a level (avx512, avx2, sse2, neon), an LLVM cpu name, "native"; NULL: native, or the lowest
 	                         level of another triple */
 	const char *features; /* further LLVM features, "+a,-b"; NULL: none */
 	const char *prefix;   /* functions are PREFIX_main and PREFIX_size; NULL: the module's name as a C identifier */
@@ -33,8 +33,8 @@ typedef struct ftl_llvm_level {
 } ftl_llvm_level;
 
 /* Compile; out_bytes (text: also NUL-terminated) lives in arena. o NULL: defaults. */
-ftl_status ftl_llvm_emit(const ftl_kmodule *m, const ftl_llvm_options *o, ftl_llvm_kind kind, ftl_arena *arena, ftl_diag *d,
-			 const void **out_bytes, size_t *out_n);
+ftl_status ftl_llvm_emit(const ftl_kmodule *m, const ftl_llvm_options *o, ftl_llvm_kind kind, ftl_arena *arena,
+			 ftl_diag *d, const void **out_bytes, size_t *out_n);
 /* The same for several levels, best first; the last one must run on every cpu of the triple. PREFIX_main and PREFIX_size
  * ask the cpu (x86: cpuid and xgetbv) at each call and go to the first level that it can run. */
 ftl_status ftl_llvm_emit_levels(const ftl_llvm_level *levels, size_t n, const ftl_llvm_options *o, ftl_llvm_kind kind,
@@ -44,7 +44,7 @@ ftl_status ftl_llvm_emit_levels(const ftl_llvm_level *levels, size_t n, const ft
 typedef struct ftl_jit ftl_jit;
 ftl_status ftl_jit_create(const ftl_kmodule *m, const ftl_llvm_options *o, ftl_diag *d, ftl_jit **out);
 ftl_main_fn ftl_jit_main(const ftl_jit *j);
-ftl_size_fn ftl_jit_size(const ftl_jit *j); /* NULL if the module has no size function */
+ftl_size_fn ftl_jit_size(const ftl_jit *j);                 /* NULL if the module has no size function */
 ftl_kernel_fn ftl_jit_kernel(ftl_jit *j, const char *name); /* NULL if there is none */
 size_t ftl_jit_code_bytes(const ftl_jit *j);
 void ftl_jit_free(ftl_jit *j); /* NULL is fine */

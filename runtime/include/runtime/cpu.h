@@ -8,10 +8,10 @@
 
 typedef struct ftl_cpu {
 	char name[64];
-	const char *level; /* "avx512", "avx2", "sse2", "neon" or "scalar" */
-	bool vnni;         /* u8 x i8 dot products in one instruction */
-	int cores;         /* physical */
-	int threads;       /* that this process may use: affinity and control group limits included */
+	const char *level;          /* "avx512", "avx2", "sse2", "neon" or "scalar" */
+	bool vnni;                  /* u8 x i8 dot products in one instruction */
+	int cores;                  /* physical */
+	int threads;                /* that this process may use: affinity and control group limits included */
 	int64_t l1_bytes, l2_bytes; /* data, per core */
 	int64_t l3_bytes;           /* shared; 0 if none */
 } ftl_cpu;

@@ -14,14 +14,14 @@ typedef struct ftl_session ftl_session;
 /* Everything is borrowed and must outlive the session. */
 typedef struct ftl_session_desc {
 	ftl_main_fn main;
-	ftl_size_fn size;          /* NULL: no workspace */
+	ftl_size_fn size; /* NULL: no workspace */
 	const void *const *blobs;
 	size_t nin, nout;
-	const char *const *msgs;   /* run-time error texts by message number; may be NULL */
+	const char *const *msgs; /* run-time error texts by message number; may be NULL */
 	size_t nmsgs;
-	const char *file;          /* for messages, or NULL */
-	ftl_pool *pool;            /* NULL: one thread */
-	uint64_t memory_limit;     /* bytes a run may hold; 0: three quarters of the machine's memory */
+	const char *file;      /* for messages, or NULL */
+	ftl_pool *pool;        /* NULL: one thread */
+	uint64_t memory_limit; /* bytes a run may hold; 0: three quarters of the machine's memory */
 } ftl_session_desc;
 
 ftl_status ftl_session_create(const ftl_session_desc *desc, ftl_diag *d, ftl_session **out);

@@ -1,0 +1,30 @@
+/* Listings and this machine. */
+#include "api.h"
+
+#include "runtime/cpu.h"
+
+const char *fettle_op_name(size_t k)
+{
+	return k + 1 < FTL_OP_COUNT ? ftl_op_get((ftl_op)(k + 1))->name : NULL;
+}
+
+const char *fettle_target_name(size_t k)
+{
+	const ftl_target *t = ftl_target_at(k);
+
+	return t ? t->name : NULL;
+}
+
+void fettle_machine_describe(fettle_machine *out)
+{
+	ftl_cpu cpu;
+
+	ftl_cpu_detect(&cpu);
+	memset(out, 0, sizeof *out);
+	memcpy(out->cpu, cpu.name, sizeof out->cpu);
+	out->cpu[sizeof out->cpu - 1] = '\0';
+	out->level = cpu.level;
+	out->cores = cpu.cores;
+	out->threads = ftl_cpu_threads();
+	out->memory = ftl_memory_total();
+}

@@ -1,0 +1,283 @@
+/* Models: loading, and what their inputs and outputs look like. */
+#include "api.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "frontend/onnx.h"
+#include "ir/fir.h"
+#include "ir/infer.h"
+
+#define LOAD_BASE ((uint64_t)512 << 20) /* what a small model may take */
+
+/* ---- options as text ---- */
+
+/* "NAME" of "NAME=VALUE", cut at the last '=' (names may have one, values have none). */
+static ftl_status split(ftl_arena *a, const char *s, const char *what, ftl_diag *d, const char **out_name,
+			const char **out_value)
+{
+	const char *eq = s ? strrchr(s, '=') : NULL;
+
+	if (!eq || eq == s)
+		return ftl_fail(d, FTL_ERR_USAGE, "\"%s\" is not of the form %s", s ? s : "", what);
+	*out_name = ftl_arena_strn(a, s, (size_t)(eq - s));
+	*out_value = eq + 1;
+	return FTL_OK;
+}
+
+static bool number(const char **s, int64_t *out)
+{
+	int64_t v = 0;
+	const char *p = *s;
+
+	if (!isdigit((unsigned char)*p))
+		return false;
+	for (; isdigit((unsigned char)*p); p++) {
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, *p - '0', &v))
+			return false;
+	}
+	*s = p;
+	*out = v;
+	return true;
+}
+
+static ftl_status parse_shape(ftl_arena *a, const char *text, ftl_diag *d, ftl_import_shape *out)
+{
+	const char *value = NULL;
+	int64_t *dims = FTL_NEW_N(a, int64_t, FTL_MAX_RANK);
+	const char *p;
+
+	FTL_TRY(split(a, text, "NAME=1x128", d, &out->input, &value));
+	out->dims = dims;
+	p = value;
+	while (*p) {
+		if (out->rank == FTL_MAX_RANK)
+			return ftl_fail(d, FTL_ERR_USAGE, "\"%s\": more than %d dims", text, FTL_MAX_RANK);
+		if (*p == '?') {
+			dims[out->rank] = -1;
+			p++;
+		} else if (!number(&p, &dims[out->rank])) {
+			return ftl_fail(d, FTL_ERR_USAGE, "\"%s\": a shape looks like 1x128 (or 1x? to leave a dim open)", text);
+		}
+		out->rank++;
+		if ((*p == 'x' || *p == ',') && p[1])
+			p++;
+		else if (*p)
+			return ftl_fail(d, FTL_ERR_USAGE, "\"%s\": a shape looks like 1x128", text);
+	}
+	return FTL_OK;
+}
+
+static ftl_status parse_dim(ftl_arena *a, const char *text, ftl_diag *d, ftl_import_dim *out)
+{
+	const char *p = NULL;
+
+	FTL_TRY(split(a, text, "NAME=1..8", d, &out->name, &p));
+	if (out->name[0] == '?')
+		out->name++;
+	if (!number(&p, &out->lo))
+		return ftl_fail(d, FTL_ERR_USAGE, "\"%s\": bounds look like 1..8 or 8", text);
+	out->hi = out->lo;
+	if (p[0] == '.' && p[1] == '.') {
+		p += 2;
+		if (!number(&p, &out->hi))
+			return ftl_fail(d, FTL_ERR_USAGE, "\"%s\": bounds look like 1..8", text);
+	}
+	if (*p || out->hi < out->lo)
+		return ftl_fail(d, FTL_ERR_USAGE, "\"%s\": bounds look like 1..8 or 8", text);
+	return FTL_OK;
+}
+
+static ftl_status parse_options(ftl_arena *a, const fettle_load_options *o, ftl_diag *d, ftl_import_options *out)
+{
+	ftl_import_shape *shapes = FTL_NEW_N(a, ftl_import_shape, o->n_shapes);
+	ftl_import_dim *dims = FTL_NEW_N(a, ftl_import_dim, o->n_dims);
+
+	for (size_t i = 0; i < o->n_shapes; i++)
+		FTL_TRY(parse_shape(a, o->shapes[i], d, &shapes[i]));
+	for (size_t i = 0; i < o->n_dims; i++)
+		FTL_TRY(parse_dim(a, o->dims[i], d, &dims[i]));
+	out->shapes = shapes;
+	out->n_shapes = o->n_shapes;
+	out->dims = dims;
+	out->n_dims = o->n_dims;
+	out->overridable = o->overridable;
+	out->n_overridable = o->n_overridable;
+	return FTL_OK;
+}
+
+/* ---- ports ---- */
+
+void ftl_port_fill(ftl_arena *arena, ftl_symtab *st, const char *name, const ftl_type *t, fettle_port *out)
+{
+	out->name = name ? ftl_arena_str(arena, name) : "";
+	out->dtype = (fettle_dtype)t->dtype;
+	out->rank = t->rank;
+	for (int i = 0; i < t->rank; i++) {
+		ftl_text s;
+
+		if (!ftl_dim_is_const(st, t->dims[i], &out->dims[i]))
+			out->dims[i] = -1;
+		out->dim_min[i] = ftl_dim_lo(st, t->dims[i]) < 0 ? 0 : ftl_dim_lo(st, t->dims[i]);
+		out->dim_max[i] = ftl_dim_hi(st, t->dims[i]);
+		ftl_text_init(&s, arena);
+		ftl_dim_print(st, &s, t->dims[i]);
+		out->dim_text[i] = s.v;
+	}
+}
+
+static void fill_ports(fettle_model *m)
+{
+	const ftl_graph *g = m->g;
+	const ftl_region *body = ftl_region_get(g, g->body);
+	const ftl_node *yield = ftl_node_get(g, body->last);
+	fettle_port *in = FTL_NEW_N(g->arena, fettle_port, body->params.n);
+	fettle_port *out = FTL_NEW_N(g->arena, fettle_port, yield->nin);
+
+	for (uint32_t i = 0; i < body->params.n; i++) {
+		const ftl_value *v = ftl_value_get(g, body->params.v[i]);
+
+		ftl_port_fill(g->arena, g->st, v->name, &v->type, &in[i]);
+	}
+	for (uint32_t i = 0; i < yield->nin; i++)
+		ftl_port_fill(g->arena, g->st, i < g->out_names.n ? g->out_names.v[i] : NULL, ftl_type_of(g, yield->in[i]), &out[i]);
+	m->in = in;
+	m->nin = body->params.n;
+	m->out = out;
+	m->nout = yield->nin;
+}
+
+uint64_t ftl_weight_bytes(const ftl_graph *g)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 1; i < g->nodes.n; i++) {
+		const ftl_node *n = &g->nodes.v[i];
+
+		if (!n->dead && n->op == FTL_OP_const && FTL_ATTRS(n, const)->blob &&
+		    __builtin_add_overflow(sum, (uint64_t)FTL_ATTRS(n, const)->blob->bytes, &sum))
+			return UINT64_MAX;
+	}
+	return sum;
+}
+
+/* ---- loading ---- */
+
+typedef struct load {
+	fettle_model *m;
+	const char *path; /* or: */
+	const void *data;
+	size_t n;
+	const char *name, *dir;
+	const fettle_load_options *o;
+} load;
+
+static bool has_suffix(const char *s, const char *suffix)
+{
+	size_t n = strlen(s), k = strlen(suffix);
+
+	return n >= k && !strcmp(s + n - k, suffix);
+}
+
+/* A graph in text form has its symbols already: options narrow them. */
+static ftl_status apply_to_graph(ftl_graph *g, const ftl_import_options *o, ftl_diag *d)
+{
+	if (o->n_shapes || o->n_overridable)
+		return ftl_fail(d, FTL_ERR_USAGE, "shapes can be given for .onnx files only; bounds of dims (NAME=1..8) also for .fir");
+	for (size_t i = 0; i < o->n_dims; i++)
+		ftl_dim_set_bounds(g->st, ftl_dim_sym(g->st, o->dims[i].name), o->dims[i].lo, o->dims[i].hi);
+	return o->n_dims ? ftl_infer_graph(g, d) : FTL_OK;
+}
+
+static ftl_status load_entry(void *ctx, ftl_diag *d)
+{
+	load *l = ctx;
+	ftl_arena *a = &l->m->store->arena;
+	ftl_import_options io = {0};
+
+	FTL_TRY(parse_options(a, l->o, d, &io));
+	if (!l->path) {
+		FTL_TRY(ftl_onnx_import_memory(a, l->data, l->n, l->name, l->dir, &io, d, &l->m->g));
+	} else if (has_suffix(l->path, ".fir")) {
+		FTL_TRY(ftl_fir_read(a, l->path, d, &l->m->g));
+		FTL_TRY(apply_to_graph(l->m->g, &io, d));
+	} else {
+		FTL_TRY(ftl_onnx_import(a, l->path, &io, d, &l->m->g));
+	}
+	FTL_TRY(ftl_verify(l->m->g, d));
+	fill_ports(l->m);
+	return FTL_OK;
+}
+
+static fettle_status load_model(load *l, uint64_t bytes, fettle_error *e, fettle_model **out)
+{
+	static const fettle_load_options none;
+	fettle_status rc;
+	ftl_arena *arena;
+
+	*out = NULL;
+	if (!l->o)
+		l->o = &none;
+	l->m = calloc(1, sizeof *l->m);
+	if (!l->m)
+		return ftl_api_fail(e, FTL_ERR_MEMORY, "out of memory");
+	l->m->max_memory = l->o->max_memory;
+	l->m->store = ftl_store_new(l->o->max_memory ? l->o->max_memory : ftl_default_memory(LOAD_BASE, bytes, 4));
+	if (!l->m->store) {
+		free(l->m);
+		return ftl_api_fail(e, FTL_ERR_MEMORY, "out of memory");
+	}
+	arena = &l->m->store->arena;
+	rc = ftl_enter(&arena, 1, load_entry, l, e);
+	if (rc != FETTLE_OK) {
+		fettle_model_free(l->m);
+		return rc;
+	}
+	*out = l->m;
+	return FETTLE_OK;
+}
+
+fettle_status fettle_model_load(const char *path, const fettle_load_options *o, fettle_error *e, fettle_model **out)
+{
+	load l = {.path = path, .o = o};
+	struct stat st;
+
+	return load_model(&l, stat(path, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0, e, out);
+}
+
+fettle_status fettle_model_load_memory(const void *data, size_t n, const char *name, const char *dir,
+				       const fettle_load_options *o, fettle_error *e, fettle_model **out)
+{
+	load l = {.data = data, .n = n, .name = name ? name : "model", .dir = dir, .o = o};
+
+	return load_model(&l, n, e, out);
+}
+
+void fettle_model_free(fettle_model *m)
+{
+	if (!m)
+		return;
+	ftl_store_release(m->store);
+	free(m);
+}
+
+size_t fettle_model_input_count(const fettle_model *m)
+{
+	return m->nin;
+}
+
+size_t fettle_model_output_count(const fettle_model *m)
+{
+	return m->nout;
+}
+
+const fettle_port *fettle_model_input(const fettle_model *m, size_t k)
+{
+	return k < m->nin ? &m->in[k] : NULL;
+}
+
+const fettle_port *fettle_model_output(const fettle_model *m, size_t k)
+{
+	return k < m->nout ? &m->out[k] : NULL;
+}

@@ -1,0 +1,238 @@
+/* Data for models: tensors from files and folders, random ones, and comparing. */
+#include "cli.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- feeds ---- */
+
+static void add_tensor(cli_feeds *f, const fettle_tensor *t)
+{
+	fettle_tensor *v = cli_alloc(f->n + 1, sizeof *v);
+
+	if (f->n)
+		memcpy(v, f->v, f->n * sizeof *v);
+	free(f->v);
+	v[f->n++] = *t;
+	f->v = v;
+}
+
+static fettle_tensors *add_file(cli_feeds *f, const char *path, int *out_status)
+{
+	fettle_tensors **v = cli_alloc(f->nfiles + 1, sizeof *v);
+	fettle_error e;
+
+	if (f->nfiles)
+		memcpy(v, f->files, f->nfiles * sizeof *v);
+	free(f->files);
+	f->files = v;
+	*out_status = CLI_OK;
+	if (fettle_tensors_read(path, &e, &v[f->nfiles]) != FETTLE_OK) {
+		*out_status = cli_error(&e);
+		return NULL;
+	}
+	return v[f->nfiles++];
+}
+
+int cli_feeds_add_file(cli_feeds *f, const char *spec)
+{
+	const char *eq = strchr(spec, '=');
+	fettle_tensor t;
+	fettle_tensors *file;
+	int rc;
+
+	if (!eq || eq == spec)
+		return cli_usage("--input %s: not of the form NAME=FILE.npy", spec);
+	file = add_file(f, eq + 1, &rc);
+	if (!file)
+		return rc;
+	if (fettle_tensors_count(file) != 1)
+		return cli_usage("%s holds %zu tensors, an input is one", eq + 1, fettle_tensors_count(file));
+	t = *fettle_tensors_get(file, 0);
+	t.name = cli_printf("%.*s", (int)(eq - spec), spec);
+	add_tensor(f, &t);
+	return CLI_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int cli_feeds_add_folder(cli_feeds *f, const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *entry;
+	cli_list npy = {0};
+	fettle_tensors *file;
+	int rc = CLI_OK;
+
+	if (!d) {
+		cli_say("%s: cannot read this folder", dir);
+		return CLI_MODEL;
+	}
+	while ((entry = readdir(d))) {
+		size_t n = strlen(entry->d_name);
+
+		if (n > 4 && !strcmp(entry->d_name + n - 4, ".npy"))
+			cli_list_add(&npy, cli_printf("%s", entry->d_name));
+	}
+	closedir(d);
+	for (size_t k = 0;; k++) {
+		char *path = cli_printf("%s/input_%zu.pb", dir, k);
+		FILE *probe = fopen(path, "rb");
+
+		if (!probe) {
+			free(path);
+			break;
+		}
+		fclose(probe);
+		file = add_file(f, path, &rc);
+		if (!file)
+			return rc;
+		add_tensor(f, fettle_tensors_get(file, 0));
+		npy.n = 0;
+	}
+	if (npy.n)
+		qsort(npy.v, npy.n, sizeof *npy.v, by_name);
+	for (size_t i = 0; i < npy.n; i++) {
+		fettle_tensor t;
+
+		file = add_file(f, cli_printf("%s/%s", dir, npy.v[i]), &rc);
+		if (!file)
+			return rc;
+		t = *fettle_tensors_get(file, 0);
+		t.name = cli_printf("%.*s", (int)strlen(npy.v[i]) - 4, npy.v[i]);
+		add_tensor(f, &t);
+	}
+	if (!f->n) {
+		cli_say("%s: no input_0.pb and no .npy files in this folder", dir);
+		return CLI_MODEL;
+	}
+	return CLI_OK;
+}
+
+void cli_feeds_free(cli_feeds *f)
+{
+	for (size_t i = 0; i < f->nfiles; i++)
+		fettle_tensors_free(f->files[i]);
+	free(f->files);
+	free(f->v);
+	*f = (cli_feeds){0};
+}
+
+const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const void *user, size_t k), const void *user,
+			    size_t n, fettle_tensor *out)
+{
+	const char *nobody = NULL;
+
+	memset(out, 0, n * sizeof *out);
+	for (size_t i = 0; i < f->n; i++) {
+		const char *name = f->v[i].name;
+		size_t k = 0;
+
+		if (!name || !*name) {
+			k = i;
+		} else {
+			while (k < n && strcmp(port(user, k)->name, name) != 0)
+				k++;
+		}
+		if (k < n)
+			out[k] = f->v[i];
+		else if (!nobody)
+			nobody = name && *name ? name : "(without a name)";
+	}
+	return nobody;
+}
+
+/* ---- random ---- */
+
+static uint64_t next_random(uint64_t *s)
+{
+	/* splitmix64 */
+	uint64_t z = *s += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+int cli_random(const fettle_port *p, uint64_t seed, fettle_tensor *out)
+{
+	size_t count = 0;
+
+	*out = (fettle_tensor){.name = p->name, .dtype = p->dtype, .rank = p->rank};
+	for (int i = 0; i < p->rank; i++)
+		out->dims[i] = p->dims[i] >= 0 ? p->dims[i] : p->dim_min[i] > 1 ? p->dim_min[i] : 1;
+	if (!fettle_tensor_count(out, &count) || count > SIZE_MAX / 64) {
+		cli_say("input \"%s\" is too large", p->name);
+		return CLI_MODEL;
+	}
+	out->bytes = count * fettle_dtype_bytes(p->dtype);
+	out->data = malloc(out->bytes ? out->bytes : 1);
+	if (!out->data) {
+		cli_say("input \"%s\" (%zu bytes) does not fit into memory", p->name, out->bytes);
+		return CLI_MODEL;
+	}
+	for (size_t i = 0; i < count; i++) {
+		uint64_t r = next_random(&seed);
+
+		if (p->dtype <= FETTLE_BF16)
+			fettle_tensor_set(out, i, (double)(r >> 11) * 0x1p-52 - 1);
+		else
+			fettle_tensor_set(out, i, (double)(r >> 63));
+	}
+	return CLI_OK;
+}
+
+char *cli_type_text(const fettle_tensor *t)
+{
+	char dims[FETTLE_MAX_RANK * 22 + 1] = "";
+	size_t n = 0;
+
+	for (int i = 0; i < t->rank; i++)
+		n += (size_t)snprintf(dims + n, sizeof dims - n, "%s%lld", i ? "x" : "", (long long)t->dims[i]);
+	return cli_printf("%s[%s]", fettle_dtype_name(t->dtype), dims);
+}
+
+/* ---- comparing ---- */
+
+cli_difference cli_compare(const fettle_tensor *got, const fettle_tensor *want, double atol, double rtol)
+{
+	cli_difference r = {.ok = true};
+	size_t count = 0;
+	bool floats = got->dtype == FETTLE_F32;
+
+	if (got->dtype != want->dtype)
+		r.what = cli_printf("type %s, expected %s", fettle_dtype_name(got->dtype), fettle_dtype_name(want->dtype));
+	else if (got->rank != want->rank || memcmp(got->dims, want->dims, (size_t)got->rank * sizeof *got->dims) != 0)
+		r.what = cli_printf("shape %s, expected %s", cli_type_text(got), cli_type_text(want));
+	else if (!fettle_tensor_count(want, &count))
+		r.what = "no shape";
+	if (r.what) {
+		r.ok = false;
+		return r;
+	}
+	for (size_t i = 0; i < count; i++) {
+		double a = floats ? (double)((const float *)got->data)[i] : fettle_tensor_value(got, i);
+		double b = floats ? (double)((const float *)want->data)[i] : fettle_tensor_value(want, i);
+		double diff;
+
+		if (a == b || (isnan(a) && isnan(b)))
+			continue;
+		if (!isfinite(a) || !isfinite(b)) {
+			if (r.ok)
+				r.what = cli_printf("element %zu is %g, expected %g", i, a, b);
+			r.ok = false;
+			continue;
+		}
+		diff = fabs(a - b);
+		if (diff > r.max_abs)
+			r.max_abs = diff;
+		if (diff > atol + rtol * fabs(b))
+			r.ok = false;
+	}
+	return r;
+}
