@@ -19,6 +19,7 @@
 #include "fettle/fettle.h"
 #include "ir/graph.h"
 #include "kernels/lower.h"
+#include "passes/passes.h"
 #include "runtime/cpu.h"
 #include "runtime/session.h"
 
@@ -44,6 +45,8 @@ struct fettle_model {
 	uint64_t max_memory; /* the caller's; 0: none said */
 	fettle_port *in, *out;
 	size_t nin, nout;
+	ftl_pass_report *report; /* of the last fettle_optimize, or NULL */
+	bool broken;             /* a pass failed halfway */
 };
 
 struct fettle_program {
@@ -62,6 +65,14 @@ struct fettle_program {
 uint64_t ftl_weight_bytes(const ftl_graph *g);
 /* What an operation on a model of so many weight bytes may hold if the caller did not say. */
 uint64_t ftl_default_memory(uint64_t base, uint64_t weights, unsigned times);
+
+/* Inputs and outputs again, after g changed. */
+void ftl_model_ports(fettle_model *m);
+/* FTL_ERR_USAGE if m is broken. */
+ftl_status ftl_model_check(const fettle_model *m, ftl_diag *d);
+ftl_status ftl_model_optimize(fettle_model *m, const fettle_optimize_options *o, ftl_diag *d);
+/* s as a JSON string, quotes included. */
+void ftl_json_string(ftl_text *t, const char *s);
 
 /* One port of a signature; texts go to arena. */
 void ftl_port_fill(ftl_arena *arena, ftl_symtab *st, const char *name, const ftl_type *t, fettle_port *out);

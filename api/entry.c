@@ -1,7 +1,10 @@
 /* Entering the library: landing pads, stores, errors to the caller. */
 #include "api.h"
 
+#include <assert.h>
 #include <stdlib.h>
+
+#define MAX_ARENAS 4
 
 ftl_store *ftl_store_new(uint64_t limit)
 {
@@ -41,14 +44,18 @@ static fettle_status report(const ftl_diag *d, ftl_status_code code, fettle_erro
 
 fettle_status ftl_enter(ftl_arena *const *arenas, size_t n, ftl_entry_fn fn, void *ctx, fettle_error *e)
 {
-	ftl_landing pad;
+	ftl_landing pad, *before[MAX_ARENAS];
 	ftl_diag d;
 	ftl_status_code code;
 
+	assert(n <= MAX_ARENAS);
+
 	ftl_diag_clear(&d);
 	d.file = NULL;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		before[i] = arenas[i]->landing; /* a callback may enter again */
 		arenas[i]->landing = &pad;
+	}
 	if (setjmp(pad.jump) == 0) {
 		code = fn(ctx, &d);
 	} else {
@@ -60,7 +67,7 @@ fettle_status ftl_enter(ftl_arena *const *arenas, size_t n, ftl_entry_fn fn, voi
 			ftl_fail(&d, code, "out of memory");
 	}
 	for (size_t i = 0; i < n; i++)
-		arenas[i]->landing = NULL;
+		arenas[i]->landing = before[i];
 	return report(&d, code, e);
 }
 

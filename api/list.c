@@ -1,11 +1,37 @@
 /* Listings and this machine. */
 #include "api.h"
+#pragma weak ftl_pass_row_at
 
+#include "passes/passes.h"
 #include "runtime/cpu.h"
 
 const char *fettle_op_name(size_t k)
 {
 	return k + 1 < FTL_OP_COUNT ? ftl_op_get((ftl_op)(k + 1))->name : NULL;
+}
+
+const char *fettle_pass_name(size_t k)
+{
+	const ftl_pass_row *r = ftl_pass_row_at ? ftl_pass_row_at(k) : NULL;
+
+	return r ? r->name : NULL;
+}
+
+const char *fettle_pass_doc(size_t k)
+{
+	const ftl_pass_row *r = ftl_pass_row_at ? ftl_pass_row_at(k) : NULL;
+
+	return r ? r->doc : NULL;
+}
+
+bool fettle_pass_option(size_t pass, size_t k, fettle_option *out)
+{
+	const ftl_pass_row *r = ftl_pass_row_at ? ftl_pass_row_at(pass) : NULL;
+
+	if (!r || k >= r->nopt)
+		return false;
+	*out = (fettle_option){r->opt[k].name, r->opt[k].kind, r->opt[k].deflt, r->opt[k].doc};
+	return true;
 }
 
 const char *fettle_target_name(size_t k)

@@ -127,7 +127,7 @@ void ftl_port_fill(ftl_arena *arena, ftl_symtab *st, const char *name, const ftl
 	}
 }
 
-static void fill_ports(fettle_model *m)
+void ftl_model_ports(fettle_model *m)
 {
 	const ftl_graph *g = m->g;
 	const ftl_region *body = ftl_region_get(g, g->body);
@@ -206,7 +206,7 @@ static ftl_status load_entry(void *ctx, ftl_diag *d)
 		FTL_TRY(ftl_onnx_import(a, l->path, &io, d, &l->m->g));
 	}
 	FTL_TRY(ftl_verify(l->m->g, d));
-	fill_ports(l->m);
+	ftl_model_ports(l->m);
 	return FTL_OK;
 }
 

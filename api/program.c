@@ -131,6 +131,7 @@ static ftl_status compile_entry(void *ctx, ftl_diag *d)
 	ftl_lower_options lo = {.target = &target, .no_fuse = c->o->no_fuse};
 	ftl_kmodule *m = NULL;
 
+	FTL_TRY(ftl_model_check(c->model, d));
 	/* code, symbols and plain weights of the model outlive the model handle */
 	ftl_arena_defer(a, release_store, ftl_store_hold(c->model->store));
 	c->p = FTL_NEW(a, fettle_program);

@@ -68,10 +68,20 @@ const char *cli_nearest(const char *s, const char *(*name)(const void *user, siz
 typedef struct cli_model_options {
 	cli_list shapes, dims, overridable;
 	uint64_t max_memory;
+	const char *passes, *recipe;
+	bool alone; /* -O0 */
+	/* of opt alone */
+	const char *stop_after;
+	int64_t rewrite_limit; /* as fettle_optimize_options */
+	void (*after)(void *user, fettle_model *m, const fettle_pass_info *info);
+	void *user;
 } cli_model_options;
 #define CLI_MODEL_OPTIONS(m)                                                                                           \
 	{"--shape", CLI_LIST, &(m).shapes, "NAME=1x128", "shape of an input; ? leaves a dim as the model has it"},     \
 	{"--dim", CLI_LIST, &(m).dims, "NAME=1..8", "bounds (or one value) of a named dim"},                           \
+	{"--passes", CLI_TEXT, &(m).passes, "P", "passes to run after the default ones: see fettle list passes"},         \
+	{"--recipe", CLI_TEXT, &(m).recipe, "FILE", "the same from a file"},                                           \
+	{"-O0", CLI_FLAG, &(m).alone, NULL, "run no pass but those given"},                                             \
 	{"--max-memory", CLI_BYTES, &(m).max_memory, "BYTES", "refuse to hold more, such as 500M or 8G"}
 
 typedef struct cli_run_options {
@@ -83,7 +93,9 @@ typedef struct cli_run_options {
 	{"--cpu", CLI_TEXT, &(r).cpu, "LEVEL", "use no more than this: see fettle list targets"},                      \
 	{"--threads", CLI_INT, &(r).threads, "N", "threads to run with (default: one per core)"}
 
-/* Load and optimize. Says what went wrong. */
+/* Load and optimize. */
+fettle_status cli_open(const char *path, const cli_model_options *o, fettle_error *e, fettle_model **out);
+/* The same, saying what went wrong. */
 int cli_load(const char *path, const cli_model_options *o, fettle_model **out);
 /* Compile and make a session. */
 int cli_start(fettle_model *m, const cli_model_options *mo, const cli_run_options *o, fettle_program **out_p,
@@ -100,6 +112,8 @@ typedef struct cli_feeds {
 } cli_feeds;
 /* NAME=FILE.npy. */
 int cli_feeds_add_file(cli_feeds *f, const char *spec);
+/* One tensor file, under the name it says itself. */
+int cli_feeds_add_path(cli_feeds *f, const char *path);
 /* A folder: input_k.pb, or NAME.npy. */
 int cli_feeds_add_folder(cli_feeds *f, const char *dir);
 void cli_feeds_free(cli_feeds *f);

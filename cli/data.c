@@ -56,6 +56,16 @@ int cli_feeds_add_file(cli_feeds *f, const char *spec)
 	return CLI_OK;
 }
 
+int cli_feeds_add_path(cli_feeds *f, const char *path)
+{
+	int rc;
+	fettle_tensors *file = add_file(f, path, &rc);
+
+	for (size_t i = 0; file && i < fettle_tensors_count(file); i++)
+		add_tensor(f, fettle_tensors_get(file, i));
+	return rc;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);

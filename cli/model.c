@@ -1,6 +1,7 @@
 /* Models and sessions for the verbs, by the options they share. */
 #include "cli.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int cli_backend(const char *text, fettle_backend *out)
@@ -20,7 +21,32 @@ int cli_backend(const char *text, fettle_backend *out)
 	return text ? cli_usage("unknown backend %s; there are jit, c and interp", text) : CLI_OK;
 }
 
-int cli_load(const char *path, const cli_model_options *o, fettle_model **out)
+/* A text file of any sane size, NUL at the end; NULL and the reason in e. */
+static char *read_text(const char *path, fettle_error *e)
+{
+	const size_t max = (size_t)1 << 20;
+	FILE *f = fopen(path, "rb");
+	char *s;
+	size_t n;
+
+	e->status = FETTLE_ERR_IO;
+	if (!f) {
+		snprintf(e->text, sizeof e->text, "%s: cannot be read", path);
+		return NULL;
+	}
+	s = cli_alloc(max + 1, 1);
+	n = fread(s, 1, max + 1, f);
+	fclose(f);
+	if (n <= max && !memchr(s, '\0', n)) {
+		s[n] = '\0';
+		return s;
+	}
+	free(s);
+	snprintf(e->text, sizeof e->text, "%s: not a recipe", path);
+	return NULL;
+}
+
+fettle_status cli_open(const char *path, const cli_model_options *o, fettle_error *e, fettle_model **out)
 {
 	fettle_load_options l = {
 		.shapes = o->shapes.v,
@@ -31,11 +57,44 @@ int cli_load(const char *path, const cli_model_options *o, fettle_model **out)
 		.n_overridable = o->overridable.n,
 		.max_memory = o->max_memory,
 	};
+	fettle_optimize_options p = {
+		.passes = o->passes,
+		.alone = o->alone,
+		.stop_after = o->stop_after,
+		.rewrite_limit = o->rewrite_limit,
+		.after = o->after,
+		.user = o->user,
+	};
+	char *recipe = NULL, *both = NULL;
+	fettle_status rc;
+
+	*out = NULL;
+	if (o->recipe) {
+		recipe = read_text(o->recipe, e);
+		if (!recipe)
+			return e->status;
+		p.passes = recipe;
+		if (o->passes)
+			p.passes = both = cli_printf("%s\n%s", recipe, o->passes);
+	}
+	rc = fettle_model_load(path, &l, e, out);
+	if (rc == FETTLE_OK) {
+		rc = fettle_optimize(*out, &p, e);
+		if (rc != FETTLE_OK) {
+			fettle_model_free(*out);
+			*out = NULL;
+		}
+	}
+	free(both);
+	free(recipe);
+	return rc;
+}
+
+int cli_load(const char *path, const cli_model_options *o, fettle_model **out)
+{
 	fettle_error e;
 
-	if (fettle_model_load(path, &l, &e, out) != FETTLE_OK)
-		return cli_error(&e);
-	return CLI_OK;
+	return cli_open(path, o, &e, out) == FETTLE_OK ? CLI_OK : cli_error(&e);
 }
 
 int cli_start(fettle_model *m, const cli_model_options *mo, const cli_run_options *o, fettle_program **out_p,

@@ -257,7 +257,7 @@ static int run_data(run *r)
 	fettle_tensor *whole = cli_alloc(r->nin, sizeof *whole), *sum = cli_alloc(r->nout, sizeof *sum);
 	fettle_tensors *data = NULL;
 	fettle_error e;
-	int64_t rows;
+	int64_t rows = 0;
 	int rc;
 
 	if (fettle_tensors_read(r->data, &e, &data) != FETTLE_OK)

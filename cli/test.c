@@ -141,8 +141,7 @@ static void drop_program(model *t)
 static int make_program(model *t, const cli_feeds *in, result *r)
 {
 	const settings *s = t->s;
-	fettle_load_options l = {.shapes = s->model.shapes.v, .n_shapes = s->model.shapes.n, .dims = s->model.dims.v,
-				 .n_dims = s->model.dims.n, .max_memory = s->model.max_memory};
+	cli_model_options l = s->model;
 	fettle_compile_options c = {.cpu = s->run.cpu, .compile_threads = (int)s->run.threads};
 	fettle_session_options so = {.threads = (int)s->run.threads, .max_memory = s->model.max_memory};
 	fettle_error e;
@@ -153,10 +152,9 @@ static int make_program(model *t, const cli_feeds *in, result *r)
 	t->names.n = 0;
 	for (size_t i = 0; i < in->n; i++)
 		cli_list_add(&t->names, in->v[i].name ? in->v[i].name : "");
-	l.overridable = t->names.v;
-	l.n_overridable = t->names.n;
+	l.overridable = t->names;
 	(void)cli_backend(s->run.backend, &c.backend);
-	if (fettle_model_load(t->path, &l, &e, &t->m) != FETTLE_OK || fettle_compile(t->m, &c, &e, &t->p) != FETTLE_OK ||
+	if (cli_open(t->path, &l, &e, &t->m) != FETTLE_OK || fettle_compile(t->m, &c, &e, &t->p) != FETTLE_OK ||
 	    fettle_session_create(t->p, &so, &e, &t->session) != FETTLE_OK)
 		return fail(r, FAILED, "%s", e.text);
 	return 0;

@@ -39,7 +39,8 @@ struct exporter {
 	ftl_export_options opt;
 	int opset;
 	const char **name; /* by value id; NULL: not named yet */
-	ftl_map *taken;
+	ftl_map *taken;  /* names of values */
+	ftl_map *labels; /* names of nodes */
 	ftl_map *lists; /* small constants by their text */
 	uint32_t ntmp;
 	exp_nodes *out; /* where nodes go */
@@ -54,6 +55,7 @@ struct exporter {
 /* ---- export.c ---- */
 void ftl_exp_fail(exporter *x, ftl_status_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 const char *ftl_exp_tmp(exporter *x);
+const char *ftl_exp_label(exporter *x); /* a node name: the location, made unique */
 const char *ftl_exp_name(exporter *x, ftl_val v);
 const char *ftl_exp_in(exporter *x, ftl_node_id id, uint32_t k);  /* "" if left out; dequantized if it is encoded */
 const char *ftl_exp_out(exporter *x, ftl_node_id id, uint32_t k);

@@ -19,7 +19,7 @@ Onnx__NodeProto *ftl_exp_node(exporter *x, const char *op, uint32_t nin, const c
 	while (nout > 1 && !*out[nout - 1])
 		nout--;
 	n->op_type = text(op);
-	n->name = text(x->node ? ftl_node_get(x->g, x->node)->loc : "");
+	n->name = text(ftl_exp_label(x));
 	n->n_input = nin;
 	n->input = nin ? ftl_arena_dup(x->arena, in, nin * sizeof *in) : NULL;
 	n->n_output = nout;

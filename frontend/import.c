@@ -146,10 +146,20 @@ typedef struct inputs {
 	ftl_map *bare;  /* dim names that some input shows alone */
 } inputs;
 
+static const ftl_pb_tensor *constant_option(const imp *m, const char *name)
+{
+	for (size_t i = 0; i < m->opt.n_constants; i++)
+		if (!strcmp(m->opt.constants[i].name, name))
+			return &m->opt.constants[i];
+	return NULL;
+}
+
 static bool is_input(const imp *m, const inputs *in, const Onnx__ValueInfoProto *vi)
 {
 	const char *name = vi->name ? vi->name : "";
 
+	if (constant_option(m, name))
+		return false;
 	return !ftl_map_get(in->initializers, name) || is_overridable(m, name);
 }
 
@@ -245,7 +255,7 @@ static void input_type(imp *m, const inputs *in, const Onnx__ValueInfoProto *vi,
 		return;
 	}
 	t = ftl_onnx_dtype(vi->type->tensor_type->elem_type);
-	if (t == FTL_NO_DTYPE) {
+	if (t == FTL_NO_DTYPE || ftl_onnx_dtype_packed(vi->type->tensor_type->elem_type)) {
 		unsupported(m, "input \"%s\": element type %s is not supported", name,
 			ftl_onnx_dtype_name(vi->type->tensor_type->elem_type));
 		return;
@@ -283,6 +293,15 @@ static void input_type(imp *m, const inputs *in, const Onnx__ValueInfoProto *vi,
 	*out = ftl_type_make(m->g, t, (int)rank, dims);
 }
 
+static void bind_constant(imp *m, const ftl_pb_tensor *t)
+{
+	ftl_loc before = m->b.loc;
+
+	m->b.loc = ftl_arena_str(m->arena, t->name);
+	ftl_imp_bind(m, t->name, (imp_bound){.v = ftl_build_const_bytes(&m->b, t->dtype, t->rank, t->dims, t->data)});
+	m->b.loc = before;
+}
+
 static void add_inputs(imp *m)
 {
 	const Onnx__GraphProto *gp = m->model->graph;
@@ -298,6 +317,8 @@ static void add_inputs(imp *m)
 	for (size_t i = 0; i < gp->n_input && !m->failed; i++) {
 		const char *name = gp->input[i]->name ? gp->input[i]->name : "";
 		ftl_type t;
+		if (constant_option(m, name))
+			bind_constant(m, constant_option(m, name));
 		if (!is_input(m, &in, gp->input[i]))
 			continue;
 		input_type(m, &in, gp->input[i], &t);

@@ -20,6 +20,12 @@ static double lowest(ftl_dtype t)
 	return t == FTL_F16 ? -65504.0 : t == FTL_F64 ? -1.7976931348623157e308 : -3.4028234663852886e38;
 }
 
+/* The lowest number takes the place of the mask's own penalty where a key lies ahead. */
+static ftl_val hide_future(imp *m, ftl_val bias, ftl_val ok, ftl_dtype t)
+{
+	return e_where(m, ok, bias ? bias : ftl_imp_scalar(m, t, 0), ftl_imp_scalar(m, t, lowest(t)));
+}
+
 /* The forms a mask comes in: lengths [b], ends and starts [2b], keys [b, kv], queries and keys [b, q, kv]. */
 static ftl_val mask_bias(imp *m, ftl_val mask, ftl_dim b, ftl_dim kv, ftl_dtype t, double value)
 {
@@ -118,7 +124,7 @@ void ftl_imp_do_ms_attention(imp *m)
 	if (mask)
 		a.bias = mask_bias(m, mask, ftl_imp_dim(m, a.q, 0), nkv, t, filter);
 	if (ftl_imp_i(m, "unidirectional", 0) != 0)
-		a.bias = sum(m, a.bias, penalty(m, ftl_imp_causal(m, nq, nkv, np), t, lowest(t)));
+		a.bias = hide_future(m, a.bias, ftl_imp_causal(m, nq, nkv, np), t);
 	a.bias = sum(m, a.bias, extra);
 	a.k = k;
 	a.v = v;
@@ -207,7 +213,7 @@ void ftl_imp_do_ms_multi_head_attention(imp *m)
 	if (mask)
 		a.bias = mask_bias(m, mask, ftl_imp_dim(m, q, 0), nkv, t, ftl_imp_f(m, "mask_filter_value", -10000));
 	if (ftl_imp_i(m, "unidirectional", 0) != 0)
-		a.bias = sum(m, a.bias, penalty(m, ftl_imp_causal(m, ftl_imp_dim(m, q, 2), nkv, np), t, lowest(t)));
+		a.bias = hide_future(m, a.bias, ftl_imp_causal(m, ftl_imp_dim(m, q, 2), nkv, np), t);
 	a.bias = sum(m, a.bias, extra);
 	a.q = q;
 	a.k = k;

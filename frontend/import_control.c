@@ -322,6 +322,14 @@ void ftl_imp_do_loop(imp *m)
 	cond = cond && ftl_imp_known_f(m, cond, &known) && known != 0 ? 0 : as_scalar(m, cond);
 	if (m->failed)
 		return;
+	bool idle = l.nscan == 0;
+	for (uint32_t k = 0; k < l.nvar; k++)
+		idle = idle && l.var[k].kind == SAME;
+	if (idle) { /* whatever the rounds do, nothing comes out */
+		for (uint32_t k = 0; k < m->cur->nout; k++)
+			m->cur->out[k] = l.var[k].init;
+		return;
+	}
 	while (loop_body(m, &l, trips, cond))
 		ftl_node_erase(m->g, l.id);
 	finish(m, l.id);

@@ -401,8 +401,7 @@ static void bind_initializer(imp *m, const char *name, const ftl_tensor_bytes *t
 	ftl_val v;
 
 	m->b.loc = name;
-	v = ftl_build_const(&m->b, ftl_type_make_const(m->g, t->dtype, t->rank, t->dims),
-		ftl_arena_dup(m->arena, &t->blob, sizeof t->blob));
+	v = ftl_imp_constant(m, t);
 	m->b.loc = before;
 	if (ftl_map_get(m->scope->names, name))
 		return; /* an input that stays one */

@@ -24,8 +24,7 @@ void ftl_imp_do_constant(imp *m)
 		if (rc != FTL_OK)
 			ftl_imp_keep(m, rc);
 		else
-			ftl_imp_out(m, 0, ftl_build_const(&m->b, ftl_type_make_const(m->g, t.dtype, t.rank, t.dims),
-				ftl_arena_dup(m->arena, &t.blob, sizeof t.blob)));
+			ftl_imp_out(m, 0, ftl_imp_constant(m, &t));
 	} else if (ftl_imp_has(m, "value_string") || ftl_imp_has(m, "value_strings")) {
 		unsupported(m, "strings are not supported");
 	} else {
@@ -99,7 +98,22 @@ void ftl_imp_do_dropout(imp *m)
 
 void ftl_imp_do_cast_like(imp *m)
 {
+	if (ftl_imp_narrow(m, ftl_imp_need(m, 1)))
+		unsupported(m, "casting to integers of less than a byte is not supported");
 	ftl_imp_out(m, 0, ftl_imp_cast(m, ftl_imp_need(m, 0), dtype_of(m, ftl_imp_need(m, 1))));
+}
+
+/* Some writers give vectors of one element where scalars are meant. */
+void ftl_imp_do_range(imp *m)
+{
+	ftl_val in[3];
+
+	for (uint32_t k = 0; k < 3; k++) {
+		in[k] = ftl_imp_need(m, k);
+		if (rank_of(m, in[k]) > 0)
+			in[k] = ftl_imp_reshape(m, in[k], 0, NULL);
+	}
+	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_range, NULL, 3, in));
 }
 
 void ftl_imp_do_eye_like(imp *m)

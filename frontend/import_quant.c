@@ -49,8 +49,8 @@ void ftl_imp_do_quantize(imp *m)
 	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), zero = ftl_imp_in(m, 2);
 	int64_t out = ftl_imp_i(m, "output_dtype", 0);
 
-	if (out == 21 || out == 22 || out == 25 || out == 26) {
-		unsupported(m, "quantizing to %s is not supported", ftl_onnx_dtype_name((int32_t)out));
+	if (ftl_imp_narrow(m, zero)) {
+		unsupported(m, "quantizing to integers of less than a byte is not supported");
 		return;
 	}
 	a->to = zero ? dtype_of(m, zero) : out ? ftl_imp_dtype(m, "output_dtype", FTL_U8) : FTL_U8;
@@ -122,8 +122,16 @@ static ftl_val per_column(imp *m, ftl_val v)
 	return v && one_element(m, v) ? scalar(m, v) : v;
 }
 
+/* Products of bytes as they are sum up in i32. */
+static bool bytes_suffice(imp *m, ftl_val az, ftl_val bz)
+{
+	return is_zero(m, az) && is_zero(m, bz);
+}
+
 static ftl_val integer_matmul(imp *m, ftl_val a, ftl_val b, ftl_val az, ftl_val bz)
 {
+	if (bytes_suffice(m, az, bz))
+		return ftl_imp_matmul(m, a, b, false, false, 1);
 	return ftl_imp_matmul(m, centered(m, a, per_row(m, az)), centered(m, b, per_column(m, bz)), false, false, 1);
 }
 
@@ -147,6 +155,8 @@ static ftl_val per_filter(imp *m, ftl_val v, int rank, int axis)
 
 static ftl_val integer_conv(imp *m, ftl_val x, ftl_val w, ftl_val xz, ftl_val wz, ftl_val bias)
 {
+	if (bytes_suffice(m, xz, wz) && !bias)
+		return ftl_imp_conv(m, x, w, 0);
 	return ftl_imp_conv(m, centered(m, x, scalar(m, xz)), centered(m, w, per_filter(m, wz, rank_of(m, w), 0)), bias);
 }
 
@@ -160,7 +170,12 @@ void ftl_imp_do_conv_integer(imp *m)
 static ftl_val requantize(imp *m, ftl_val acc, ftl_val sa, ftl_val sb, ftl_val sy, ftl_val yz)
 {
 	struct ftl_attrs_quantize *a = NEW_ATTRS(m, quantize);
-	ftl_val y = e_mul(m, ftl_imp_cast(m, acc, FTL_F32), e_div(m, e_mul(m, sa, sb), scalar(m, sy)));
+	ftl_val y;
+
+	sa = ftl_imp_cast(m, sa, FTL_F32);
+	sb = ftl_imp_cast(m, sb, FTL_F32);
+	sy = ftl_imp_cast(m, scalar(m, sy), FTL_F32);
+	y = e_mul(m, ftl_imp_cast(m, acc, FTL_F32), e_div(m, e_mul(m, sa, sb), sy));
 
 	a->axis = -1;
 	a->to = yz ? dtype_of(m, yz) : FTL_U8;

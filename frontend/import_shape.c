@@ -499,7 +499,8 @@ void ftl_imp_do_space_to_depth(imp *m)
 {
 	ftl_val x = ftl_imp_need(m, 0);
 	int64_t b = ftl_imp_i(m, "blocksize", 0);
-	static const int perm[] = {0, 3, 5, 1, 2, 4};
+	static const int dcr_perm[] = {0, 3, 5, 1, 2, 4}, crd_perm[] = {0, 1, 3, 5, 2, 4};
+	bool crd = !strcmp(ftl_imp_s(m, "mode", "DCR"), "CRD");
 
 	ftl_imp_want_rank(m, x, 4, 4, "the input");
 	if (!m->failed && (b <= 0 || b > 65536))
@@ -510,5 +511,5 @@ void ftl_imp_do_space_to_depth(imp *m)
 		h = ftl_dim_div(m->st, ftl_imp_dim(m, x, 2), bd), w = ftl_dim_div(m->st, ftl_imp_dim(m, x, 3), bd);
 	ftl_dim split[] = {n, c, h, bd, w, bd}, out[] = {n, ftl_dim_mul(m->st, c, dim_c(m, b * b)), h, w};
 	x = ftl_imp_reshape(m, x, 6, split);
-	ftl_imp_out(m, 0, ftl_imp_reshape(m, ftl_imp_transpose(m, x, perm), 4, out));
+	ftl_imp_out(m, 0, ftl_imp_reshape(m, ftl_imp_transpose(m, x, crd ? crd_perm : dcr_perm), 4, out));
 }

@@ -116,7 +116,7 @@ ftl_dtype ftl_imp_dtype(imp *m, const char *name, ftl_dtype def)
 		return def;
 	code = ftl_imp_i(m, name, 0);
 	t = code > 0 && code < 1000 ? ftl_onnx_dtype((int32_t)code) : FTL_NO_DTYPE;
-	if (t == FTL_NO_DTYPE)
+	if (t == FTL_NO_DTYPE || ftl_onnx_dtype_packed((int32_t)code))
 		unsupported(m, "element type %s (%lld) is not supported", ftl_onnx_dtype_name((int32_t)code), (long long)code);
 	return t;
 }
@@ -142,8 +142,28 @@ ftl_val ftl_imp_tensor(imp *m, const Onnx__TensorProto *t)
 		ftl_imp_keep(m, rc);
 		return 0;
 	}
-	return ftl_build_const(&m->b, ftl_type_make_const(m->g, b.dtype, b.rank, b.dims),
-		ftl_arena_dup(m->arena, &b.blob, sizeof b.blob));
+	return ftl_imp_constant(m, &b);
+}
+
+ftl_val ftl_imp_constant(imp *m, const ftl_tensor_bytes *t)
+{
+	ftl_val v;
+
+	if (m->failed)
+		return 0;
+	v = ftl_build_const(&m->b, ftl_type_make_const(m->g, t->dtype, t->rank, t->dims),
+		ftl_arena_dup(m->arena, &t->blob, sizeof t->blob));
+	if (t->narrow)
+		ftl_vec_push(m->tmp, &m->narrow, v);
+	return v;
+}
+
+bool ftl_imp_narrow(const imp *m, ftl_val v)
+{
+	for (uint32_t i = 0; i < m->narrow.n; i++)
+		if (m->narrow.v[i] == v)
+			return true;
+	return false;
 }
 
 /* ---- inputs, outputs ---- */
@@ -296,7 +316,12 @@ bool ftl_imp_known_f(imp *m, ftl_val v, double *out)
 bool ftl_imp_list(imp *m, const char *name, uint32_t k, int64_t *out, uint32_t cap, uint32_t *n)
 {
 	ftl_val v = ftl_imp_in(m, k);
+	int64_t c;
 
+	if (v && rank_of(m, v) == 1 && ftl_dim_is_const(m->st, ftl_imp_dim(m, v, 0), &c) && c == 0) {
+		*n = 0; /* an empty list is known whatever it comes from */
+		return true;
+	}
 	if (v) {
 		if (!ftl_imp_known_i64s(m, v, out, cap, n)) {
 			unsupported(m, "%s (input %u) must be known at import; make it constant", name, k);

@@ -28,6 +28,16 @@ ftl_dtype ftl_onnx_dtype(int32_t code)
 	return code > 0 && (size_t)code < FTL_COUNT(types) ? types[code].dtype : FTL_NO_DTYPE;
 }
 
+static unsigned packed_bits(int32_t code)
+{
+	return code == ONNX_INT4 || code == ONNX_UINT4 ? 4 : code == ONNX_INT2 || code == ONNX_UINT2 ? 2 : 0;
+}
+
+bool ftl_onnx_dtype_packed(int32_t code)
+{
+	return packed_bits(code) != 0;
+}
+
 const char *ftl_onnx_dtype_name(int32_t code)
 {
 	return code > 0 && (size_t)code < FTL_COUNT(types) ? types[code].name : "?";
@@ -173,10 +183,6 @@ static void widen(const uint8_t *src, uint64_t n, unsigned bits, bool is_signed,
 	}
 }
 
-static unsigned packed_bits(int32_t code)
-{
-	return code == ONNX_INT4 || code == ONNX_UINT4 ? 4 : code == ONNX_INT2 || code == ONNX_UINT2 ? 2 : 0;
-}
 
 /* Truth values other than 0 and 1 would mean different things to different kernels. */
 static void normalize_bools(const ftl_tensor_src *s, ftl_blob *b)
@@ -202,7 +208,7 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 	const uint8_t *raw = NULL;
 	uint64_t raw_len = 0;
 
-	*out = (ftl_tensor_bytes){.dtype = ftl_onnx_dtype(t->data_type)};
+	*out = (ftl_tensor_bytes){.dtype = ftl_onnx_dtype(t->data_type), .narrow = bits != 0};
 	if (t->segment)
 		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": segments are not supported", s->file, tensor_name(t));
 	if (out->dtype == FTL_NO_DTYPE)

@@ -58,12 +58,16 @@ static bool is_number(ftl_dtype t, double x, double want)
 }
 
 /* In near mode one fault is noted and forgiven. */
-static bool forgive(ftl_match *m, const char *what, double have, double want)
+bool ftl_match_fault(ftl_match *m, const char *fmt, ...)
 {
+	va_list ap;
+
 	if (!m->near || m->faults)
 		return false;
 	m->faults++;
-	snprintf(m->why, sizeof m->why, "%s is %.9g instead of %.9g", what, have, want);
+	va_start(ap, fmt);
+	vsnprintf(m->why, sizeof m->why, fmt, ap);
+	va_end(ap);
 	return true;
 }
 
@@ -76,7 +80,8 @@ static bool match_number(solver *s, const goal *g)
 
 	if (!g->v || !ftl_const_scalar(m->g, g->v, &x))
 		return false;
-	if (!is_number(ftl_type_of(m->g, g->v)->dtype, x, g->p->num) && !forgive(m, "a constant", x, g->p->num))
+	if (!is_number(ftl_type_of(m->g, g->v)->dtype, x, g->p->num) && 
+	    !ftl_match_fault(m, "a constant is %.9g instead of %.9g", x, g->p->num))
 		return false;
 	ok = solve(s, g->next);
 	if (!ok)
@@ -102,8 +107,6 @@ static bool match_var(solver *s, const goal *g)
 
 static bool match_attrs(ftl_match *m, const ftl_pat *p, const ftl_node *n)
 {
-	char what[64];
-
 	for (uint32_t i = 0; i < p->nattr; i++) {
 		const ftl_pat_attr *a = &p->attr[i];
 		const void *have = (const char *)n->attrs + a->desc->offset;
@@ -122,8 +125,8 @@ static bool match_attrs(ftl_match *m, const ftl_pat *p, const ftl_node *n)
 		}
 		if (x == a->num || (a->desc->kind == FTL_ATTR_f64 && is_number(FTL_F32, x, a->num)))
 			continue;
-		snprintf(what, sizeof what, "attribute %s of %s", a->desc->name, ftl_op_get(n->op)->name);
-		if (!forgive(m, what, x, a->num))
+		if (!ftl_match_fault(m, "attribute %s of %s is %.9g instead of %.9g", a->desc->name,
+				     ftl_op_get(n->op)->name, x, a->num))
 			return false;
 	}
 	return true;

@@ -102,16 +102,17 @@ typedef ftl_status (*ftl_visit_fn)(ftl_pass *p, ftl_node_id id, void *user);
 ftl_status ftl_drive(ftl_pass *p, ftl_visit_fn visit, void *user);
 void ftl_touch(ftl_pass *p, ftl_node_id n); /* visit n again */
 
-/* The rows of rewrites.def that belong to this pass, with ftl_drive. only: the name of one row, or "" for all. Near
- * misses are reported if asked for. (rewrite.c) */
-ftl_status ftl_rewrite_rows(ftl_pass *p, const char *only, bool report_misses);
+/* The rows of rewrites.def that belong to this pass, with ftl_drive. only: the name of one row, or "" for all. A fusion
+ * reports what it nearly did, and covers nothing that others read. (rewrite.c) */
+ftl_status ftl_rewrite_rows(ftl_pass *p, const char *only, bool fusion);
 
 /* ---- tools ---- */
 /* Scalar operations a node does, roughly; sizes not known count as 32 (within their bounds). Nothing for what is
  * constant or a view. (cost.c) */
 double ftl_node_cost(const ftl_graph *g, ftl_node_id n);
-/* If all inputs of pure node id are constant, make its outputs constants. (fold.c) */
-ftl_status ftl_fold_node(ftl_pass *p, ftl_node_id id, size_t max_bytes, bool *out_done);
+/* What pure node id computes from constants, as constants in front of it: a value per output. Nodes that cannot be
+ * computed (they fail, or inputs and results together exceed max_bytes) give *out_done = false. (fold.c) */
+ftl_status ftl_fold_node(ftl_pass *p, ftl_node_id id, size_t max_bytes, ftl_val *out_v, bool *out_done);
 /* Type equal as far as can be proven; *out_same_text: also written the same way. */
 bool ftl_types_agree(const ftl_graph *g, const ftl_type *a, const ftl_type *b, bool *out_same_text);
 bool ftl_inputs_const(const ftl_graph *g, const ftl_node *n);

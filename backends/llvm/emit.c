@@ -223,8 +223,10 @@ static void emit_for(ftl_le *l, ftl_kv id, const ftl_kinst *in)
 	from = LLVMGetInsertBlock(l->b);
 	LLVMAddIncoming(i, &next, &from, 1);
 	branch = LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntSLT, next, hi, ""), body, exit);
-	if (in->imm == FTL_LOOP_UNROLL)
+	if (in->imm == FTL_LOOP_UNROLL) {
 		mark_unroll(l, branch);
+		l->unrolls = true;
+	}
 	LLVMMoveBasicBlockAfter(exit, from);
 	LLVMPositionBuilderAtEnd(l->b, exit);
 }

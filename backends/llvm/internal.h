@@ -59,6 +59,7 @@ typedef struct ftl_le {
 	LLVMBasicBlockRef leave; /* where a break goes */
 	int depth;
 	bool is_size;
+	bool unrolls;   /* some loop is marked */
 	bool *can_fail; /* by kernel: contains a check */
 } ftl_le;
 
@@ -101,7 +102,7 @@ LLVMValueRef ftl_le_main_inst(ftl_le *l, const ftl_kinst *in);
 /* Verify (if asked), optimize, generate. The buffer is LLVM's: LLVMDisposeMemoryBuffer. */
 ftl_status ftl_le_finish(ftl_le *l, LLVMCodeGenOptLevel level, const char *passes, bool verify, ftl_llvm_kind kind,
 			 LLVMMemoryBufferRef *out);
-extern const char ftl_llvm_passes[], ftl_llvm_passes_quick[];
+extern const char ftl_llvm_passes[], ftl_llvm_passes_unroll[], ftl_llvm_passes_quick[];
 void ftl_llvm_prefix(const ftl_kmodule *m, const ftl_llvm_options *o, char *out, size_t n);
 
 #endif

@@ -48,9 +48,7 @@ typedef struct job {
 static void compile_part(part *p)
 {
 	bool quick = p->o && p->o->quick, program = !p->owner;
-	LLVMCodeGenOptLevel level = program ? LLVMCodeGenLevelNone
-				    : quick ? LLVMCodeGenLevelLess
-					    : LLVMCodeGenLevelDefault;
+	LLVMCodeGenOptLevel level = program || quick ? LLVMCodeGenLevelNone : LLVMCodeGenLevelDefault;
 	ftl_le l;
 
 	ftl_le_init(&l, p->m, p->spec, JIT_PREFIX, &p->diag);

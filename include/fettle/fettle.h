@@ -3,7 +3,7 @@
  * The way through:
  *
  *   fettle_model_load       a .onnx or .fir file, or bytes in memory, becomes a model (a graph)
- *   fettle_model_optimize   rewrites it; results stay the same within rounding unless passes say otherwise
+ *   fettle_optimize         rewrites it; results stay the same within rounding unless passes say otherwise
  *   fettle_compile          makes a program in this process (JIT, C compiler or interpreter)
  *   fettle_session_create   memory and threads to run it with
  *   fettle_session_run      tensors in, tensors out
@@ -158,6 +158,34 @@ const fettle_port *fettle_model_output(const fettle_model *m, size_t k);
 /* Text on its way out, in pieces; not terminated. */
 typedef void (*fettle_text_fn)(void *user, const char *text, size_t n);
 
+/* ---- optimizing ---- */
+/* What one run of one pass did. Pointers are good during the call that shows it. */
+typedef struct fettle_pass_info {
+	const char *pass;
+	double seconds;
+	size_t nodes_before, nodes_after;
+	size_t done;        /* edits made */
+	size_t missed;      /* places that almost matched */
+	const char *edits;  /* "gelu_erf 12, add_zero 3" */
+} fettle_pass_info;
+
+typedef struct fettle_optimize_options {
+	/* A pipeline, such as "fold, cse, fold{max_bytes=4096}" (fettle_pass_name lists passes; # starts a comment). It
+	 * runs after the default pipeline, which brings the graph to canonical form, and is followed by a clean-up.
+	 * NULL: the default pipeline only. */
+	const char *passes;
+	bool alone;             /* `passes` and nothing else; with NULL nothing runs */
+	const char *stop_after; /* a pass: nothing runs after its first run */
+	int64_t rewrite_limit;  /* 0: none; n > 0: only the first n edits are made; < 0: none is made */
+	/* Called after each pass. m may be looked at (fettle_emit_text). */
+	void (*after)(void *user, struct fettle_model *m, const fettle_pass_info *info);
+	void *user;
+} fettle_optimize_options;
+
+/* Rewrite the model in place. When this fails for another reason than a faulty pipeline text (FETTLE_ERR_USAGE), the
+ * model can only be freed. */
+FETTLE_CHECK fettle_status fettle_optimize(fettle_model *m, const fettle_optimize_options *o, fettle_error *e);
+
 /* ---- running ---- */
 typedef enum fettle_backend {
 	FETTLE_JIT = 0, /* LLVM, in this process */
@@ -245,13 +273,22 @@ FETTLE_CHECK fettle_status fettle_emit_text(fettle_model *m, fettle_artifact kin
 /* ---- looking inside ---- */
 typedef struct fettle_inspect_options {
 	bool json; /* for machines; else text for people */
+	/* What these passes did ("gelu_erf" or a pass's name; "all") and what they almost did and why not; NULL: not asked. */
+	const char *why, *why_not;
 } fettle_inspect_options;
-/* What the model consists of: inputs, outputs, ops and how often, parameters, kernels, workspace. */
+/* What the model consists of: inputs, outputs, ops and how often, parameters; then it is optimized (in place) and lowered
+ * for this machine: ops that are left, kernels, workspace; or the reason why it cannot be compiled. */
 FETTLE_CHECK fettle_status fettle_inspect(fettle_model *m, const fettle_inspect_options *o, fettle_text_fn text, void *user,
 					  fettle_error *e);
 
 /* Listings: k counts from 0, NULL past the end. */
 const char *fettle_op_name(size_t k);
+const char *fettle_pass_name(size_t k);
+const char *fettle_pass_doc(size_t k);
+typedef struct fettle_option {
+	const char *name, *kind, *value, *doc; /* kind: i64, f64, flag or str; value: the default */
+} fettle_option;
+bool fettle_pass_option(size_t pass, size_t k, fettle_option *out); /* false past the last */
 const char *fettle_target_name(size_t k);
 
 typedef struct fettle_machine {

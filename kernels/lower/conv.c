@@ -233,10 +233,14 @@ static ftl_kv pack_patches(struct conv *v)
 		ftl_kv pos = ftl_k2(b, FTL_K_min, ftl_k_ramp(b, first, ftl_k_i64(b, 1), c->width), ftl_k_splat(b, last, c->width));
 		ftl_kv start = patch_start(v, k, pos); /* columns past the end repeat the last one; nobody stores them */
 		ftl_kv s0 = ftl_k_extract(b, start, 0), s1 = ftl_k_extract(b, start, c->width - 1);
+		/* starts grow strictly, so this distance means neighbours, unless the last column was repeated */
 		ftl_kv row = ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_sub, s1, s0), ftl_k_i64(b, c->width - 1));
+		ftl_kv whole = ftl_k2(b, FTL_K_le, ftl_k2(b, FTL_K_add, first, ftl_k_i64(b, c->width - 1)), last);
 		ftl_kscope ic, tap, s;
 		ftl_kv off, at, x;
 
+		/* starts grow by at least 1 a column, so a spread of width - 1 means consecutive ones: unless the end repeats */
+		row = ftl_k2(b, FTL_K_and, row, ftl_k2(b, FTL_K_le, ftl_k2(b, FTL_K_add, first, ftl_k_i64(b, c->width)), nn));
 		ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
 		tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, taps), 1);
 		off = ftl_k2(b, FTL_K_add, tap_offset(v, k, tap.index),
@@ -244,7 +248,7 @@ static ftl_kv pack_patches(struct conv *v)
 		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, taps)), tap.index);
 		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, at, ftl_k_i64(b, panel)), to);
 		at = ftl_k2(b, FTL_K_add, at, ftl_k_i64(b, (int64_t)j * c->width));
-		s = ftl_k_if(b, row);
+		s = ftl_k_if(b, ftl_k2(b, FTL_K_and, row, whole));
 		x = ftl_k_cast(b, ftl_k_load(b, v->src_mem, src, ftl_k2(b, FTL_K_add, off, s0), c->width), c->t);
 		ftl_k_store(b, ptr, at, x);
 		ftl_k_else(b, &s);

@@ -199,6 +199,8 @@ static ftl_status pack_constant(struct mm *p, const ftl_blob *blob, ftl_kv *out)
 		return ftl_fail(lo->diag, FTL_ERR_MEMORY, "out of memory while packing %zu bytes of weights", bytes);
 	if (cols != n || bytes % 64)
 		memset(mem, 0, (bytes + 63) / 64 * 64);
+	/* the packed bytes are a function of the source's content and the key; its pages are read for the last time below */
+	packed->hash = ftl_hash(key + 1, sizeof key - sizeof *key, ftl_blob_hash(blob)) | 1;
 	for (int64_t i = 0; i < batch; i++)
 		pack_matrix(blob, t->dtype, c->t, (size_t)(i * k * n), k, n, p->trans_b, panel, mem + (size_t)(i * per) * osize);
 	if (mem)
@@ -208,8 +210,6 @@ static ftl_status pack_constant(struct mm *p, const ftl_blob *blob, ftl_kv *out)
 	packed->data = mem;
 	packed->bytes = bytes;
 	packed->name = blob->name;
-	/* the packed bytes are a function of the source's content and the key */
-	packed->hash = ftl_hash(key + 1, sizeof key - sizeof *key, ftl_blob_hash(blob)) | 1;
 	ftl_lo_packed(lo, key, packed);
 	*out = ftl_k_blob(&lo->main, ftl_kmodule_blob(lo->m, packed));
 	return FTL_OK;

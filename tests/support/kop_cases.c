@@ -111,6 +111,12 @@ static const char *case_name(ftl_arena *a, const char *what, ftl_dtype t, int la
 	return ftl_arena_printf(a, "%s_%s_%d", what, ftl_dtype_name(t), lanes);
 }
 
+/* How many of lane_counts the backend takes. */
+static size_t lane_kinds(const kop_backend *be)
+{
+	return be->scalar ? 1 : FTL_COUNT(lane_counts);
+}
+
 /* ---- elementwise ---- */
 
 static bool is_half(ftl_dtype t)
@@ -149,7 +155,7 @@ static void elementwise(ftl_kmodule *m, ftl_kb *main, ftl_kop op, const kop_back
 
 		if (!takes(op, (ftl_dtype)t) || (op == FTL_K_fma && be->no_fma && ftl_dtype_is_float((ftl_dtype)t)))
 			continue;
-		for (size_t l = 0; l < FTL_COUNT(lane_counts); l++) {
+		for (size_t l = 0; l < lane_kinds(be); l++) {
 			int n = lane_counts[l];
 			ftl_kv x, y;
 
@@ -193,12 +199,12 @@ static void by_constants(ftl_kmodule *m, ftl_kb *main)
 	}
 }
 
-static void casts(ftl_kmodule *m, ftl_kb *main, ftl_dtype from)
+static void casts(ftl_kmodule *m, ftl_kb *main, ftl_dtype from, const kop_backend *be)
 {
 	one c;
 
 	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
-		for (size_t l = 0; l < FTL_COUNT(lane_counts); l++) {
+		for (size_t l = 0; l < lane_kinds(be); l++) {
 			int n = lane_counts[l];
 
 			if (t == (int)from)
@@ -215,14 +221,14 @@ static void casts(ftl_kmodule *m, ftl_kb *main, ftl_dtype from)
 	}
 }
 
-static void selects(ftl_kmodule *m, ftl_kb *main)
+static void selects(ftl_kmodule *m, ftl_kb *main, const kop_backend *be)
 {
 	one c;
 
 	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
 		const ftl_dtype types[3] = {(ftl_dtype)t, (ftl_dtype)t, FTL_BOOL};
 
-		for (size_t l = 0; l < FTL_COUNT(lane_counts) && !is_half((ftl_dtype)t); l++) {
+		for (size_t l = 0; l < lane_kinds(be) && !is_half((ftl_dtype)t); l++) {
 			int n = lane_counts[l];
 
 			begin(&c, m, main, case_name(m->arena, "select", (ftl_dtype)t, n), 3, types, (ftl_dtype)t, n);
@@ -408,11 +414,11 @@ size_t kop_modules(void)
 	return elementwise_ops() + (FTL_DTYPE_COUNT - 1) + SPECIALS + kop_flow_modules();
 }
 
-static void special(ftl_kmodule *m, ftl_kb *main, enum special s)
+static void special(ftl_kmodule *m, ftl_kb *main, enum special s, const kop_backend *be)
 {
 	switch (s) {
 	case BY_CONSTANTS: by_constants(m, main); break;
-	case SELECTS: selects(m, main); break;
+	case SELECTS: selects(m, main, be); break;
 	case REDUCTIONS: reductions(m, main); break;
 	case SHUFFLES: shuffles(m, main); break;
 	case DOTS: dots(m, main); break;
@@ -440,7 +446,7 @@ static ftl_kmodule *build(ftl_arena *arena, size_t i, const kop_backend *be)
 	}
 	if (i < FTL_DTYPE_COUNT - 1) {
 		m = kop_new(arena, ftl_arena_printf(arena, "cast_%s", ftl_dtype_name((ftl_dtype)(i + 1))), &main);
-		casts(m, &main, (ftl_dtype)(i + 1));
+		casts(m, &main, (ftl_dtype)(i + 1), be);
 		kop_finish(m, &main);
 		return m;
 	}
@@ -448,7 +454,7 @@ static ftl_kmodule *build(ftl_arena *arena, size_t i, const kop_backend *be)
 	if (i >= SPECIALS)
 		return kop_flow_module(arena, i - SPECIALS);
 	m = kop_new(arena, names[i], &main);
-	special(m, &main, (enum special)i);
+	special(m, &main, (enum special)i, be);
 	kop_finish(m, &main);
 	return m;
 }
@@ -633,6 +639,17 @@ static ftl_karg_tensor *outputs(ftl_arena *arena, const ftl_kmodule *m)
 	return out;
 }
 
+static bool has_lanes(const ftl_kmodule *m)
+{
+	for (uint32_t k = 0; k < m->kernels.n; k++) {
+		for (ftl_kv v = 1; v < m->kernels.v[k]->inst.n; v++) {
+			if (ftl_ktype_of(m->kernels.v[k], v).lanes > 1)
+				return true;
+		}
+	}
+	return false;
+}
+
 static bool check_in(ftl_arena *arena, size_t i, const kop_backend *be, char *why, size_t n)
 {
 	ftl_diag d = {0}, di = {0};
@@ -645,6 +662,8 @@ static bool check_in(ftl_arena *arena, size_t i, const kop_backend *be, char *wh
 		snprintf(why, n, "module %zu: %s", i, d.text);
 		return false;
 	}
+	if (be->scalar && has_lanes(m))
+		return true;
 	in = FTL_NEW_N(arena, ftl_karg_tensor, m->inputs.n + 1);
 	for (uint32_t k = 0; k < m->inputs.n; k++) {
 		ftl_dtype t = m->inputs.v[k].type.dtype;

@@ -17,6 +17,7 @@ typedef struct kop_backend {
 	kop_exec exec;
 	void *user;
 	bool no_fma;     /* floats of fma are rounded twice: those cases are left out */
+	bool scalar;     /* has no vectors: only cases of one lane */
 	bool math_close; /* libm functions may differ by a few units in the last place */
 } kop_backend;
 

@@ -31,6 +31,9 @@ typedef struct ftl_import_options {
 	/* Initializers that are also graph inputs are constants, but for these, which stay inputs. */
 	const char *const *overridable;
 	size_t n_overridable;
+	/* Inputs that are constants of this value: a list of axes or a size that otherwise only run time knows. */
+	const struct ftl_pb_tensor *constants;
+	size_t n_constants;
 	size_t max_bytes;   /* memory for the unpacked message without raw weights; 0: in proportion to the file */
 	uint64_t max_nodes; /* graph nodes to make, inlining and all; 0: 50 million */
 	bool keep_dead;     /* keep pure nodes nobody uses (shape arithmetic that turned into attributes) */

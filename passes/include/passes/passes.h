@@ -85,7 +85,7 @@ typedef struct ftl_rewrite_row {
 } ftl_rewrite_row;
 
 const ftl_pass_row *ftl_pass_row_at(size_t k);       /* NULL past the end */
-const ftl_rewrite_row *ftl_rewrite_row_at(size_t k); /* the same */
+bool ftl_rewrite_row_at(size_t k, ftl_rewrite_row *out); /* false past the end */
 const char *ftl_pass_default_pipeline(void);
 /* docs/PASSES.md: both tables as Markdown. */
 void ftl_passes_markdown(ftl_text *t);

@@ -71,7 +71,9 @@ typedef struct ftl_match {
 	char why[192];
 } ftl_match;
 
-typedef bool (*ftl_guard_fn)(const ftl_match *m);
+/* A guard that says no does so through ftl_match_fault, which forgives and describes it in near mode. */
+typedef bool (*ftl_guard_fn)(ftl_match *m);
+bool ftl_match_fault(ftl_match *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Does the value of node root match? Tries every order and choice until guard (may be NULL) agrees. All nodes are of
  * root's region. */
