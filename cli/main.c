@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static const cli_verb *const verbs[] = {
-	&cli_run, &cli_test, &cli_bench, &cli_opt, &cli_inspect, &cli_list_verb,
+	&cli_run, &cli_test, &cli_bench, &cli_compile, &cli_opt, &cli_inspect, &cli_list_verb,
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 

@@ -261,7 +261,8 @@ static void add_results(exporter *x, ftl_region_id r, const char *const *want, b
 	for (uint32_t k = 0; k < n->nin; k++) {
 		const ftl_value *v = ftl_value_get(x->g, n->in[k]);
 		const char *name = ftl_exp_name(x, n->in[k]);
-		bool own = v->def && v->region == r && ftl_node_get(x->g, v->def)->op != FTL_OP_const;
+		bool own = (want && want[k] == name) ||
+			   (v->def && v->region == r && ftl_node_get(x->g, v->def)->op != FTL_OP_const);
 		for (uint32_t i = 0; i < k; i++)
 			own = own && n->in[i] != n->in[k];
 		if (!own || (want && strcmp(want[k], name))) {
@@ -345,6 +346,8 @@ static int node_opset(const exporter *x, const ftl_node *n)
 		v = raise(v, 21);
 	if (n->op == FTL_OP_pad && !strcmp(FTL_ATTRS(n, pad)->mode, "wrap"))
 		v = raise(v, 19);
+	if ((n->op == FTL_OP_reduce_max || n->op == FTL_OP_reduce_min) && ftl_type_of(x->g, n->in[0])->dtype == FTL_BOOL)
+		v = raise(v, 20);
 	if (n->op == FTL_OP_resize && FTL_ATTRS(n, resize)->antialias)
 		v = raise(v, 18);
 	if (n->op == FTL_OP_grid_sample && ftl_type_of(x->g, n->in[0])->rank > 4)
@@ -590,6 +593,11 @@ static const char **reserve_names(exporter *x)
 		ftl_exp_name(x, body->params.v[i]);
 	for (uint32_t k = 0; k < y->nin; k++) {
 		const ftl_value *v = ftl_value_get(g, y->in[k]);
+		/* an input handed on under its own name is an output as it is */
+		if (!v->def && k < g->out_names.n && !strcmp(x->name[y->in[k]], g->out_names.v[k])) {
+			want[k] = x->name[y->in[k]];
+			continue;
+		}
 		want[k] = unique(x, x->taken, k < g->out_names.n ? g->out_names.v[k] : "output");
 		if (v->def && v->region == g->body && ftl_node_get(g, v->def)->op != FTL_OP_const && !x->name[y->in[k]])
 			x->name[y->in[k]] = want[k];

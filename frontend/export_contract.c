@@ -1,4 +1,6 @@
 /* Contractions, windows and the larger ops: matmul, conv, pools, resize, grid sample, dft, recurrent layers. */
+#include <math.h>
+
 #include "exp.h"
 #include "tensor.h"
 
@@ -200,8 +202,14 @@ void ftl_exp_do_resize(exporter *x, ftl_node_id id)
 	bool by_scale = a->scales.n > 0;
 	Onnx__NodeProto *n;
 
-	for (uint32_t i = 0; i < a->scales.n; i++)
+	/* scales say it best, where they lead to the sizes we have */
+	for (uint32_t i = 0; i < a->scales.n; i++) {
+		int64_t in_size, size;
 		by_scale = by_scale && a->scales.v[i] > 0;
+		if (a->dims.n && ftl_dim_is_const(x->g->st, type_in(x, id, 0)->dims[i], &in_size) &&
+			ftl_dim_is_const(x->g->st, a->dims.v[i], &size))
+			by_scale = by_scale && (int64_t)floor((double)in_size * (float)a->scales.v[i]) == size;
+	}
 	if (a->roi.n)
 		in[1] = ftl_exp_floats_const(x, a->roi.n, a->roi.v);
 	if (!*in[2] && !*in[3]) {

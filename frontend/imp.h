@@ -10,7 +10,7 @@
 #include "ir/shape_util.h"
 #include "tensor.h"
 
-#define IMP_MAX_IN 4096 /* inputs or outputs of one node */
+#define IMP_MAX_IN 65536 /* inputs or outputs of one node */
 
 typedef struct imp imp;
 typedef void imp_fn(imp *m);
@@ -85,6 +85,7 @@ struct imp {
 	ftl_map *opsets; /* domain -> &version */
 	ftl_map *rows;   /* "domain::Op" -> first row */
 	ftl_map *functions;
+	ftl_map *schemas; /* of import_check.c */
 	ftl_tensor_src src;
 	imp_scope *scope;
 	imp_frame *frame;
@@ -114,6 +115,9 @@ const imp_row *ftl_imp_row(const imp *m, const char *domain, const char *op, int
 int64_t ftl_imp_opset(const imp *m, const char *domain);
 void ftl_imp_simple(imp *m, const imp_row *row);
 void ftl_imp_sweep(imp *m);
+
+/* ---- import_check.c ---- */
+void ftl_imp_check(imp *m); /* the current node against the ONNX standard */
 
 /* ---- import_function.c ---- */
 const Onnx__FunctionProto *ftl_imp_function(const imp *m, const Onnx__NodeProto *n);

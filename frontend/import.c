@@ -10,9 +10,13 @@
 #include "imp.h"
 #include "wire.h"
 
+/* Nodes a model may become when the caller does not say: functions multiply, so in proportion to the file. */
+#define MIN_NODES 300000ull
+#define BYTES_PER_NODE 16
 #define MAX_NODES 50000000ull
 #define OLDEST_OPSET 7
 #define NEWEST_OPSET 26
+#define NEWEST_IR 14
 
 /* ---- errors ---- */
 
@@ -330,6 +334,16 @@ static void add_inputs(imp *m)
 			ftl_dim_set_bounds(m->st, ftl_dim_sym(m->st, m->opt.dims[i].name), m->opt.dims[i].lo, m->opt.dims[i].hi);
 }
 
+/* A wrong declared type means that somebody else's view of the model differs from ours. */
+static void check_output(imp *m, const Onnx__ValueInfoProto *vi, ftl_val v)
+{
+	int32_t code = vi->type && vi->type->tensor_type ? vi->type->tensor_type->elem_type : 0;
+
+	if (code && !ftl_onnx_dtype_packed(code) && ftl_onnx_dtype(code) != dtype_of(m, v))
+		bad_model(m, "graph output \"%s\" is declared with element type %s, but is %s", vi->name, ftl_onnx_dtype_name(code),
+			ftl_onnx_dtype_name(ftl_onnx_dtype_code(dtype_of(m, v))));
+}
+
 static void add_outputs(imp *m)
 {
 	const Onnx__GraphProto *gp = m->model->graph;
@@ -344,6 +358,7 @@ static void add_outputs(imp *m)
 			return;
 		}
 		out[i] = b->v;
+		check_output(m, gp->output[i], b->v);
 		ftl_vec_push(m->arena, &m->g->out_names, ftl_arena_str(m->arena, gp->output[i]->name));
 	}
 	if (!m->failed) {
@@ -367,7 +382,13 @@ static void set_opsets(imp *m)
 	const Onnx__ModelProto *model = m->model;
 	int64_t *v;
 
+	if (m->ir_version < 0 || m->ir_version > NEWEST_IR) {
+		bad_model(m, "IR version %lld is unknown (newest: %d)", (long long)m->ir_version, NEWEST_IR);
+		return;
+	}
 	m->opsets = ftl_map_new(m->tmp);
+	if (model->n_opset_import == 0 && m->ir_version >= 3)
+		bad_model(m, "the model imports no opset (IR version %lld)", (long long)m->ir_version);
 	for (size_t i = 0; i < model->n_opset_import; i++) {
 		const char *d = model->opset_import[i]->domain;
 		ftl_map_set(m->opsets, d && strcmp(d, "ai.onnx") ? d : "", &model->opset_import[i]->version);
@@ -375,7 +396,7 @@ static void set_opsets(imp *m)
 	v = ftl_map_get(m->opsets, "");
 	if (!v) {
 		v = FTL_NEW(m->tmp, int64_t);
-		*v = m->ir_version < 0 ? 1 : m->ir_version < (int64_t)FTL_COUNT(by_ir) ? by_ir[m->ir_version] : 21;
+		*v = m->ir_version < (int64_t)FTL_COUNT(by_ir) ? by_ir[m->ir_version] : 21;
 		ftl_map_set(m->opsets, "", v);
 	}
 	if (*v < 1)
@@ -420,7 +441,9 @@ static ftl_status import(imp *m, const uint8_t *data, size_t n, const char *full
 	m->g = ftl_graph_new(m->arena, m->model->graph->name && *m->model->graph->name ? m->model->graph->name : "main");
 	m->st = m->g->st;
 	m->b = (ftl_builder){.g = m->g, .region = m->g->body, .loc = "", .diag = &m->local};
-	m->nodes_left = m->opt.max_nodes ? m->opt.max_nodes : MAX_NODES;
+	m->nodes_left = m->opt.max_nodes ? m->opt.max_nodes : MIN_NODES + n / BYTES_PER_NODE;
+	if (!m->opt.max_nodes && m->nodes_left > MAX_NODES)
+		m->nodes_left = MAX_NODES;
 	index_rows(m);
 	index_functions(m);
 	set_opsets(m);

@@ -342,11 +342,14 @@ void ftl_imp_do_ms_group_query_attention(imp *m)
 	four[0] = g.b;
 	four[1] = four[3] = dim_c(m, 1);
 	four[2] = g.s;
+	ftl_dim last[4] = {g.b, four[1], four[1], four[1]};
 	if (m->failed)
 		return;
 	i = ftl_imp_reshape(m, e_add(m, ftl_imp_range(m, g.s, FTL_I64), g.past), 4, four);
 	j = ftl_imp_range(m, ftl_imp_dim(m, k, 2), FTL_I64);
-	ok = op2(m, FTL_OP_le, j, i);
+	/* a padded query sees no padded keys either */
+	ok = op2(m, FTL_OP_and, op2(m, FTL_OP_le, j, i),
+		op2(m, FTL_OP_le, j, ftl_imp_reshape(m, ftl_imp_cast(m, lens, FTL_I64), 4, last)));
 	if (window > 0)
 		ok = op2(m, FTL_OP_and, ok, op2(m, FTL_OP_gt, j, e_addf(m, i, -(double)window)));
 	a.bias = sum(m, extra, penalty(m, ok, t, lowest(t)));

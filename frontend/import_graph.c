@@ -316,8 +316,11 @@ static void import_node(imp *m, const Onnx__NodeProto *n, size_t index)
 	if (!m->failed && fn) {
 		ftl_imp_call(m, fn);
 	} else if (!m->failed) {
+		ftl_imp_check(m);
 		c.row = ftl_imp_row(m, domain_of(n), n->op_type ? n->op_type : "", c.opset, &known);
-		if (!c.row)
+		if (m->failed)
+			c.row = NULL;
+		else if (!c.row)
 			unsupported(m, known ? "is not supported at this opset; convert the model to a newer one"
 					     : "is not supported; replace it by standard operators");
 		else if (c.row->fn)
@@ -340,6 +343,18 @@ static bool is_constant(const Onnx__NodeProto *n)
 	return n->op_type && !strcmp(n->op_type, "Constant") && n->n_output == 1;
 }
 
+/* A node that reads a name of the graph around and makes the same name waits for itself too. */
+static void report_cycle(imp *m, const Onnx__NodeProto *n, size_t index)
+{
+	for (size_t k = 0; k < n->n_output; k++) {
+		if (n->output[k][0] && ftl_imp_lookup(m, n->output[k])) {
+			bad_model(m, "node \"%s\" redefines the name \"%s\" of the graph around", location(m, n, index), n->output[k]);
+			return;
+		}
+	}
+	bad_model(m, "nodes form a cycle through \"%s\"", location(m, n, index));
+}
+
 typedef struct visit {
 	uint32_t node, dep, end; /* dependencies left: deps[dep .. end) */
 } visit;
@@ -355,6 +370,11 @@ void ftl_imp_nodes(imp *m, size_t n, Onnx__NodeProto **nodes)
 		ids[i] = (uint32_t)i;
 		for (size_t k = 0; k < nodes[i]->n_output; k++) {
 			const uint32_t *other = nodes[i]->output[k][0] ? ftl_map_get(o.maker, nodes[i]->output[k]) : NULL;
+			if (nodes[i]->output[k][0] && ftl_map_get(m->scope->names, nodes[i]->output[k])) {
+				bad_model(m, "name \"%s\" is defined twice: by node \"%s\", and as an input or initializer",
+					nodes[i]->output[k], location(m, nodes[i], i));
+				return;
+			}
 			/* Of Constant nodes with one name the last counts, as in ONNX Runtime: tools that edit shapes leave
 			 * such pairs behind. Any other name given twice is an error when it is bound. */
 			if (other && is_constant(nodes[i]) && is_constant(nodes[*other]))
@@ -370,7 +390,7 @@ void ftl_imp_nodes(imp *m, size_t n, Onnx__NodeProto **nodes)
 		uint32_t next = (uint32_t)root;
 		for (bool enter = true; !m->failed;) {
 			if (enter && state[next] == 1) {
-				bad_model(m, "nodes form a cycle through \"%s\"", location(m, nodes[next], next));
+				report_cycle(m, nodes[next], next);
 				break;
 			}
 			if (enter && state[next] == 0) {
@@ -395,11 +415,16 @@ void ftl_imp_nodes(imp *m, size_t n, Onnx__NodeProto **nodes)
 	}
 }
 
-static void bind_initializer(imp *m, const char *name, const ftl_tensor_bytes *t)
+static void bind_initializer(imp *m, ftl_map *seen, const char *name, const ftl_tensor_bytes *t)
 {
 	ftl_loc before = m->b.loc;
 	ftl_val v;
 
+	if (ftl_map_get(seen, name)) {
+		bad_model(m, "initializer \"%s\" is defined twice", name);
+		return;
+	}
+	ftl_map_set(seen, name, m);
 	m->b.loc = name;
 	v = ftl_imp_constant(m, t);
 	m->b.loc = before;
@@ -410,6 +435,7 @@ static void bind_initializer(imp *m, const char *name, const ftl_tensor_bytes *t
 
 void ftl_imp_graph(imp *m, const Onnx__GraphProto *gp)
 {
+	ftl_map *seen = ftl_map_new(m->tmp);
 	ftl_tensor_bytes t;
 	ftl_status_code rc;
 
@@ -421,7 +447,7 @@ void ftl_imp_graph(imp *m, const Onnx__GraphProto *gp)
 		if (rc != FTL_OK)
 			ftl_imp_keep(m, rc);
 		else
-			bind_initializer(m, name, &t);
+			bind_initializer(m, seen, name, &t);
 	}
 	for (size_t i = 0; i < gp->n_sparse_initializer && !m->failed; i++) {
 		const Onnx__SparseTensorProto *sp = gp->sparse_initializer[i];
@@ -429,7 +455,7 @@ void ftl_imp_graph(imp *m, const Onnx__GraphProto *gp)
 		if (rc != FTL_OK)
 			ftl_imp_keep(m, rc);
 		else if (sp->values->name && *sp->values->name)
-			bind_initializer(m, sp->values->name, &t);
+			bind_initializer(m, seen, sp->values->name, &t);
 	}
 	if (!m->failed)
 		ftl_imp_nodes(m, gp->n_node, gp->node);

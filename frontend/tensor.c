@@ -8,7 +8,7 @@
 
 #define MAX_DENSE_BYTES ((uint64_t)1 << 30) /* of a sparse tensor written out */
 
-enum { ONNX_UINT4 = 21, ONNX_INT4 = 22, ONNX_UINT2 = 25, ONNX_INT2 = 26 };
+enum { ONNX_F8_FIRST = 17, ONNX_F8_LAST = 20, ONNX_UINT4 = 21, ONNX_INT4 = 22, ONNX_UINT2 = 25, ONNX_INT2 = 26 };
 
 static const struct {
 	const char *name;
@@ -17,8 +17,8 @@ static const struct {
 	{"undefined", FTL_NO_DTYPE}, {"float", FTL_F32}, {"uint8", FTL_U8}, {"int8", FTL_I8}, {"uint16", FTL_U16},
 	{"int16", FTL_I16}, {"int32", FTL_I32}, {"int64", FTL_I64}, {"string", FTL_NO_DTYPE}, {"bool", FTL_BOOL},
 	{"float16", FTL_F16}, {"double", FTL_F64}, {"uint32", FTL_U32}, {"uint64", FTL_U64}, {"complex64", FTL_NO_DTYPE},
-	{"complex128", FTL_NO_DTYPE}, {"bfloat16", FTL_BF16}, {"float8e4m3fn", FTL_NO_DTYPE},
-	{"float8e4m3fnuz", FTL_NO_DTYPE}, {"float8e5m2", FTL_NO_DTYPE}, {"float8e5m2fnuz", FTL_NO_DTYPE},
+	{"complex128", FTL_NO_DTYPE}, {"bfloat16", FTL_BF16}, {"float8e4m3fn", FTL_F16},
+	{"float8e4m3fnuz", FTL_F16}, {"float8e5m2", FTL_F16}, {"float8e5m2fnuz", FTL_F16},
 	{"uint4", FTL_U8}, {"int4", FTL_I8}, {"float4e2m1", FTL_NO_DTYPE}, {"float8e8m0", FTL_NO_DTYPE},
 	{"uint2", FTL_U8}, {"int2", FTL_I8},
 };
@@ -33,9 +33,14 @@ static unsigned packed_bits(int32_t code)
 	return code == ONNX_INT4 || code == ONNX_UINT4 ? 4 : code == ONNX_INT2 || code == ONNX_UINT2 ? 2 : 0;
 }
 
+static bool is_f8(int32_t code)
+{
+	return code >= ONNX_F8_FIRST && code <= ONNX_F8_LAST;
+}
+
 bool ftl_onnx_dtype_packed(int32_t code)
 {
-	return packed_bits(code) != 0;
+	return packed_bits(code) != 0 || is_f8(code);
 }
 
 const char *ftl_onnx_dtype_name(int32_t code)
@@ -183,6 +188,30 @@ static void widen(const uint8_t *src, uint64_t n, unsigned bits, bool is_signed,
 	}
 }
 
+/* 8-bit floats to f16, which has every value of theirs. e: exponent bits, 4 or 5; fnuz: no infinity and no -0, whose
+ * code is the only NaN, and a bias larger by one. Without fnuz, e4 has no infinity, NaN is all ones, and e5 is f16 cut. */
+static void f8_to_f16(const uint8_t *src, uint64_t n, unsigned e, bool fnuz, uint16_t *dst)
+{
+	unsigned mbits = 7 - e;
+	int bias = (1 << (e - 1)) - 1 + fnuz;
+
+	for (uint64_t i = 0; i < n; i++) {
+		unsigned c = src[i], exp = c >> mbits & ((1u << e) - 1), man = c & ((1u << mbits) - 1);
+		bool nan = fnuz ? c == 0x80 : (c & 0x7f) == 0x7f && e == 4;
+		/* (1 + man / 2^mbits) * 2^(exp - bias), or man / 2^mbits * 2^(1 - bias) */
+		double v = (double)((exp ? 1u << mbits : 0) + man), scale = 1;
+		int shift = (int)(exp ? exp : 1) - bias - (int)mbits;
+
+		for (; shift > 0; shift--)
+			scale *= 2;
+		for (; shift < 0; shift++)
+			scale /= 2;
+		if (!fnuz && e == 5)
+			dst[i] = (uint16_t)(c << 8);
+		else
+			dst[i] = nan ? 0x7e00 : ftl_f32_to_f16((float)(c & 0x80 ? -v * scale : v * scale));
+	}
+}
 
 /* Truth values other than 0 and 1 would mean different things to different kernels. */
 static void normalize_bools(const ftl_tensor_src *s, ftl_blob *b)
@@ -205,17 +234,18 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 {
 	uint64_t numel, want;
 	unsigned bits = packed_bits(t->data_type);
+	bool f8 = is_f8(t->data_type);
 	const uint8_t *raw = NULL;
 	uint64_t raw_len = 0;
 
-	*out = (ftl_tensor_bytes){.dtype = ftl_onnx_dtype(t->data_type), .narrow = bits != 0};
+	*out = (ftl_tensor_bytes){.dtype = ftl_onnx_dtype(t->data_type), .narrow = bits != 0 || f8};
 	if (t->segment)
 		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": segments are not supported", s->file, tensor_name(t));
 	if (out->dtype == FTL_NO_DTYPE)
 		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": element type %s is not supported", s->file,
 			tensor_name(t), ftl_onnx_dtype_name(t->data_type));
 	FTL_TRY(read_dims(s, t, t->n_dims, t->dims, out, &numel));
-	want = bits ? (numel * bits + 7) / 8 : numel * ftl_dtype_bytes(out->dtype);
+	want = bits ? (numel * bits + 7) / 8 : f8 ? numel : numel * ftl_dtype_bytes(out->dtype);
 
 	if (t->has_data_location && t->data_location == 1) {
 		FTL_TRY(external(s, t, want, &out->blob));
@@ -235,7 +265,7 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 	if (raw && raw_len != want)
 		return ftl_fail(s->diag, FTL_ERR_MODEL, "%s: tensor \"%s\": has %llu bytes of raw data, its dims and type need %llu",
 			s->file, tensor_name(t), (unsigned long long)raw_len, (unsigned long long)want);
-	if (!raw || bits) {
+	if (!raw || bits || f8) {
 		void *dst;
 
 		if (!raw && numel && !t->n_int32_data && !t->n_float_data && !t->n_int64_data && !t->n_double_data && !t->n_uint64_data)
@@ -244,7 +274,13 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 		if (!raw && numel > t->n_int32_data + t->n_float_data + t->n_int64_data + t->n_double_data + t->n_uint64_data)
 			return bad(s, t, "has fewer elements than its dims need");
 		dst = ftl_arena_alloc(s->arena, numel * ftl_dtype_bytes(out->dtype));
-		if (raw)
+		if (f8) {
+			uint8_t *codes = raw ? NULL : ftl_arena_alloc(s->arena, numel);
+			if (!raw && !from_lists(t, FTL_U8, numel, codes))
+				return bad(s, t, "has a list of data whose length does not match its dims");
+			f8_to_f16(raw ? raw : codes, numel, t->data_type < ONNX_F8_FIRST + 2 ? 4 : 5,
+				(t->data_type - ONNX_F8_FIRST) % 2 != 0, dst);
+		} else if (raw)
 			widen(raw, numel, bits, out->dtype == FTL_I8, dst);
 		else if (bits && t->n_int32_data == want) { /* one int32 per packed byte */
 			uint8_t *packed = ftl_arena_alloc(s->arena, want);
@@ -271,6 +307,7 @@ ftl_status ftl_tensor_read_sparse(const ftl_tensor_src *s, const Onnx__SparseTen
 	uint64_t numel;
 	size_t es;
 	char *dst;
+	int64_t last = -1;
 	bool flat;
 
 	if (!sp->values || !sp->indices)
@@ -297,6 +334,9 @@ ftl_status ftl_tensor_read_sparse(const ftl_tensor_src *s, const Onnx__SparseTen
 				return bad(s, sp->values, "a sparse index is out of range");
 			at = at * extent + k;
 		}
+		if (at <= last)
+			return bad(s, sp->values, "sparse indices are not in ascending order");
+		last = at;
 		memcpy(dst + (size_t)at * es, (const char *)values.blob.data + (size_t)i * es, es);
 	}
 	out->blob = (ftl_blob){.data = dst, .bytes = numel * es, .name = values.blob.name};

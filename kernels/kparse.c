@@ -432,7 +432,7 @@ static ftl_status parse_blob(struct parser *p)
 
 static ftl_status parse_buf(struct parser *p)
 {
-	ftl_kbuf b;
+	ftl_kbuf b = {0};
 
 	FTL_TRY(ftl_klex_want_word(LEX, "bytes"));
 	FTL_TRY(ftl_klex_want(LEX, '='));
@@ -443,6 +443,12 @@ static ftl_status parse_buf(struct parser *p)
 	FTL_TRY(ftl_klex_want(LEX, '.'));
 	FTL_TRY(ftl_klex_want(LEX, '.'));
 	FTL_TRY(ftl_klex_u32(LEX, &b.last));
+	if (ftl_klex_word(LEX, "over")) {
+		FTL_TRY(ftl_klex_want(LEX, '='));
+		FTL_TRY(ftl_klex_u32(LEX, &b.over));
+		if (b.over++ >= p->m->bufs.n)
+			return ftl_klex_fail(LEX, LEX->s, "over names a buffer that comes later");
+	}
 	ftl_vec_push(LEX->arena, &p->m->bufs, b);
 	return FTL_OK;
 }

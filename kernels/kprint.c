@@ -297,7 +297,10 @@ void ftl_kmodule_print(const ftl_kmodule *m, ftl_text *t)
 	for (uint32_t k = 0; k < m->bufs.n; k++) {
 		ftl_text_add(t, "  buf %u bytes=", k);
 		ftl_dim_print(m->st, t, m->bufs.v[k].bytes);
-		ftl_text_add(t, " live=%u..%u\n", m->bufs.v[k].first, m->bufs.v[k].last);
+		ftl_text_add(t, " live=%u..%u", m->bufs.v[k].first, m->bufs.v[k].last);
+		if (m->bufs.v[k].over)
+			ftl_text_add(t, " over=%u", m->bufs.v[k].over - 1);
+		ftl_text_add(t, "\n");
 	}
 	for (uint32_t k = 0; k < m->kernels.n; k++)
 		print_kernel(&p, m->kernels.v[k]);

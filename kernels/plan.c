@@ -3,7 +3,8 @@
  * A buffer is live from its `buf` instruction to its last use; a use inside a loop that the buffer was made outside of
  * lasts to the loop's end. Buffers of constant size are placed by one sweep over the program with a best-fit free
  * list. Buffers of symbolic size share slots: a slot is as large as its largest tenant, preferring tenants of the
- * very same size expression, and slots are laid out one after the other at run time. Everything is 64-byte aligned.
+ * very same size expression, and slots are laid out one after the other at run time. A buffer may take over the place of
+ * one that dies where it is made (elementwise results in place). Everything is 64-byte aligned.
  *
  * Afterwards no `buf` is left: it has become workspace + offset. The size function computes the total from the
  * inputs' dims and refuses sizes that would not fit 64 bits. */
@@ -22,6 +23,8 @@ struct live {
 	int64_t bytes;  /* -1 symbolic */
 	int64_t offset; /* constant size */
 	uint32_t slot;  /* symbolic size */
+	uint32_t write; /* position of its first use */
+	bool moved;     /* its place went over to another buffer */
 };
 
 struct loop {
@@ -72,6 +75,8 @@ static void use(struct plan *p, ftl_kv v, bool escapes)
 	if (!v || !p->live_of[v])
 		return;
 	l = &p->live.v[p->live_of[v] - 1];
+	if (!l->write)
+		l->write = p->pos;
 	if (l->last < p->pos)
 		l->last = p->pos;
 	if (p->loops.n > l->depth && l->last < p->end_of[p->loops.v[l->depth]])
@@ -216,22 +221,45 @@ static int by_last(const void *a, const void *b)
 	return x->last != y->last ? (x->last < y->last ? -1 : 1) : (x->buf < y->buf ? -1 : x->buf > y->buf);
 }
 
+/* The live buffer whose place l may take over: dead after the very instruction that first writes l. */
+static struct live *takes_over(struct plan *p, const struct live *l, const uint32_t *live_of_buf)
+{
+	uint32_t over = p->m->bufs.v[l->buf].over;
+	struct live *o = over && live_of_buf[over - 1] ? &p->live.v[live_of_buf[over - 1] - 1] : NULL;
+
+	if (!o || o == l || o->moved || o->last != l->write || o->depth != l->depth || p->m->bufs.v[o->buf].bytes != p->m->bufs.v[l->buf].bytes)
+		return NULL;
+	return o;
+}
+
 static void place(struct plan *p)
 {
+	uint32_t *live_of_buf = FTL_NEW_N(p->m->arena, uint32_t, p->m->bufs.n + 1);
 	struct live **ends = FTL_NEW_N(p->m->arena, struct live *, p->live.n + 1);
 	uint32_t done = 0;
 
 	for (uint32_t i = 0; i < p->live.n; i++)
 		ends[i] = &p->live.v[i];
+	for (uint32_t i = 0; i < p->live.n; i++)
+		live_of_buf[p->live.v[i].buf] = i + 1;
 	qsort(ends, p->live.n, sizeof *ends, by_last);
 	for (uint32_t i = 0; i < p->live.n; i++) { /* in order of first */
-		struct live *l = &p->live.v[i];
+		struct live *l = &p->live.v[i], *old;
 
 		for (; done < p->live.n && ends[done]->last < l->first; done++) {
+			if (ends[done]->moved)
+				continue;
 			if (ends[done]->bytes >= 0)
 				give(p, ends[done]->offset, align_up(ends[done]->bytes));
 			else
 				p->slots.v[ends[done]->slot].busy = false;
+		}
+		old = takes_over(p, l, live_of_buf);
+		if (old) {
+			l->offset = old->offset;
+			l->slot = old->slot;
+			old->moved = true;
+			continue;
 		}
 		if (l->bytes >= 0)
 			l->offset = take(p, align_up(l->bytes));

@@ -1,36 +1,39 @@
 /* Side conditions of rewrites.def's rows, by the name they have there: what the pattern language cannot say. Variables
- * and node names count in the order in which the left side mentions them first. */
+ * and node names count in the order in which the left side mentions them first: a guard says which ones it looks at. */
 #ifndef PASSES_GUARDS_H
 #define PASSES_GUARDS_H
 
 #include "passes/pattern.h"
 
-#define GUARD(name) bool name(ftl_match *m)
+#define GUARD(name) bool ftl_guard_##name(ftl_match *m)
 
-/* element type of the first variable */
-GUARD(is_int);
-GUARD(is_real);       /* a float type */
-GUARD(is_wide);       /* f32 or f64: formulas written out round more often than one op does */
-/* the scalar that the pattern's first scalar variable names */
-GUARD(power_of_two);  /* and its reciprocal is exact */
-GUARD(not_zero);
-GUARD(powers_of_two); /* two of them, whose product is one too */
-GUARD(both_positive);
-GUARD(above_zero);
-GUARD(limits_ordered); /* clip of a clip: neither interval is empty, and they meet */
-/* attributes of the root, or of the first named node */
+/* x is the first variable, c the second, d the third. */
+GUARD(is_wide);        /* x is f32 or f64 */
+GUARD(power_of_two);   /* c is one, and so is 1 / c in x's type */
+GUARD(product_fits);   /* c d is a normal number of x's type */
+GUARD(quotient_fits);  /* c / d is */
+GUARD(inverse_fits);   /* d / c is */
+GUARD(is_finite);      /* c */
+GUARD(is_number);      /* c is no NaN */
+GUARD(are_numbers);    /* c and d are none */
+GUARD(in_order);       /* d <= c */
+GUARD(intervals_meet); /* [c, d] and the interval of the fourth and fifth variable */
+GUARD(is_fraction);    /* 0 <= c <= 1 */
+/* Attributes of the root. */
 GUARD(perm_is_identity);
 GUARD(keeps_everything); /* a slice of all elements, in order */
 GUARD(pads_nothing);
-GUARD(casts_back);    /* the inner cast loses nothing, the outer one returns to the first type */
-GUARD(casts_wider);   /* the inner cast loses nothing that the outer one keeps */
-GUARD(same_axes);     /* two reductions over the same axes */
-GUARD(static_shape);  /* the root's result has constant sizes, or its shape is an attribute */
-/* normalizations */
-GUARD(norm_axes);     /* named reductions run over the same trailing axes */
-GUARD(norm_scale);    /* the last variable varies along the normalized axes only */
-GUARD(upcast);        /* half precision in, computed in f32, half precision out */
-GUARD(last_axis_pair); /* max and sum of a softmax run over one and the same axis, kept */
+/* Of two casts. */
+GUARD(casts_back);    /* the inner one loses nothing, the outer one returns to x's type */
+GUARD(casts_through); /* the inner one loses nothing */
+GUARD(upcast);        /* x is half precision, the inner cast makes it f32, the outer one brings it back */
+/* Of the named nodes. */
+GUARD(one_axis);    /* both reduce the same single axis */
+GUARD(norm_axis);   /* the first reduces trailing axes */
+GUARD(norm_axes);   /* both reduce the same trailing axes */
+GUARD(norm_affine); /* and the variables g and b of layer_norm_affine vary along those alone */
+GUARD(norm_scale);  /* c varies along the axes that the first node normalizes alone */
+GUARD(norm_bias);   /* d does */
 
 #undef GUARD
 #endif

@@ -4,6 +4,7 @@
  * verifier, the caller's hook; scratch memory is reset. Counts edits, and stops them at rewrite_limit. */
 #include "pass.h"
 #include "pipeline.h"
+#include "ir/infer.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -18,7 +19,8 @@ struct ftl_run {
 	bool stopped;
 };
 
-static ftl_status (*const run_pass[])(ftl_pass *) = {
+typedef ftl_status (*pass_fn)(ftl_pass *p);
+static const pass_fn run_pass[] = {
 #define PASS(id, ...) ftl_pass_##id,
 #include "passes.def"
 };

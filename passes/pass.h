@@ -95,6 +95,9 @@ void ftl_patch_drop(ftl_patch *t);
 /* Erase n if nothing reads it, and then what only it read. Keeps nodes that sizes at run time come from. */
 void ftl_erase_dead(ftl_pass *p, ftl_node_id n);
 
+/* Does a size that other types mention come from one of n's outputs? */
+bool ftl_binds(const ftl_graph *g, const ftl_node *n);
+
 /* ---- walking ---- */
 /* Visit every node until no visit changes anything: after a patch the new nodes and the readers of the new values are
  * visited again. Errors when it does not come to an end. */

@@ -11,13 +11,14 @@
 
 /* A GROUP row is an entry without a name. */
 static const ftl_rewrite_row rows[] = {
-#define GROUP(pass) {.pass = #pass},
+#define GROUP(id) {.pass = #id},
 #define RW(name, lhs, rhs, guard, ...) {NULL, #name, lhs, rhs, #guard, __VA_ARGS__},
 #include "rewrites.def"
 };
+#define ftl_guard_NULL NULL
 static const ftl_guard_fn guards[] = {
-#define GROUP(pass) NULL,
-#define RW(name, lhs, rhs, guard, ...) guard,
+#define GROUP(id) NULL,
+#define RW(name, lhs, rhs, guard, ...) ftl_guard_##guard,
 #include "rewrites.def"
 };
 
@@ -103,8 +104,16 @@ typedef struct making {
 	ftl_dtype root; /* element type of the old value */
 } making;
 
-/* Attributes that both ops have under one name and of one kind. */
-static void inherit(void *to, ftl_op op, const ftl_node *from)
+/* Where a reduction over trailing axes starts, as normalizations and softmax say it. */
+static int64_t first_axis(const ftl_graph *g, const ftl_node *n, ftl_ints axes)
+{
+	int rank = ftl_type_of(g, n->in[0])->rank;
+
+	return axes.n == 0 ? 0 : axes.v[0] < 0 ? axes.v[0] : axes.v[0] - rank;
+}
+
+/* Attributes that both ops have under one name and of one kind; an axis also from the axes of a reduction. */
+static void inherit(const ftl_graph *g, void *to, ftl_op op, const ftl_node *from)
 {
 	const ftl_op_info *a = ftl_op_get(op), *b = ftl_op_get(from->op);
 	static const size_t size[] = {
@@ -115,11 +124,17 @@ static void inherit(void *to, ftl_op op, const ftl_node *from)
 		[FTL_ATTR_blob] = sizeof(ftl_attr_blob),
 	};
 
-	for (unsigned i = 0; i < a->nattr; i++)
-		for (unsigned k = 0; k < b->nattr; k++)
+	for (unsigned i = 0; i < a->nattr; i++) {
+		for (unsigned k = 0; k < b->nattr; k++) {
+			char *into = (char *)to + a->attr[i].offset;
+			const void *have = (const char *)from->attrs + b->attr[k].offset;
+
 			if (strcmp(a->attr[i].name, b->attr[k].name) == 0 && a->attr[i].kind == b->attr[k].kind)
-				memcpy((char *)to + a->attr[i].offset, (const char *)from->attrs + b->attr[k].offset,
-				       size[a->attr[i].kind]);
+				memcpy(into, have, size[a->attr[i].kind]);
+			else if (strcmp(a->attr[i].name, "axis") == 0 && strcmp(b->attr[k].name, "axes") == 0)
+				*(ftl_attr_i64 *)into = first_axis(g, from, *(const ftl_ints *)have);
+		}
+	}
 }
 
 static void *make_attrs(const making *k, const ftl_pat *p)
@@ -127,7 +142,7 @@ static void *make_attrs(const making *k, const ftl_pat *p)
 	char *attrs = ftl_attrs_default(k->t->b.g, p->op);
 
 	if (p->label >= 0)
-		inherit(attrs, p->op, ftl_node_get(k->t->b.g, k->m->label[p->label]));
+		inherit(k->t->b.g, attrs, p->op, ftl_node_get(k->t->b.g, k->m->label[p->label]));
 	for (uint32_t i = 0; i < p->nattr; i++) {
 		const ftl_pat_attr *a = &p->attr[i];
 		void *to = attrs + a->desc->offset;

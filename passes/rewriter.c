@@ -4,6 +4,7 @@
  * erases them again. pass.h lists what is checked. Cost is linear in the patch and in the readers of the root. */
 #include "pass.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 struct ftl_worklist {
@@ -59,7 +60,7 @@ static bool binds(const ftl_graph *g, ftl_val v)
 	return false;
 }
 
-static bool binds_any(const ftl_graph *g, const ftl_node *n)
+bool ftl_binds(const ftl_graph *g, const ftl_node *n)
 {
 	for (uint32_t i = 0; i < n->nout; i++)
 		if (binds(g, n->out[i]))
@@ -76,7 +77,7 @@ void ftl_erase_dead(ftl_pass *p, ftl_node_id id)
 	while (todo.n) {
 		ftl_node *n = ftl_node_get(g, id = todo.v[--todo.n]);
 		uint32_t nin = n->nin;
-		bool used = n->dead || n->op == FTL_OP_yield || !ftl_op_has(n->op, FTL_PURE) || binds_any(g, n);
+		bool used = n->dead || n->op == FTL_OP_yield || !ftl_op_has(n->op, FTL_PURE) || ftl_binds(g, n);
 
 		for (uint32_t i = 0; i < n->nout && !used; i++)
 			used = ftl_use_count(g, n->out[i]) != 0;

@@ -125,6 +125,23 @@ static bool is_outcome(const ftl_graph *g, const ftl_node *n)
 	return n->op == FTL_OP_reshape && ftl_def(g, n->in[0], FTL_OP_dims) && n->nin == 1;
 }
 
+/* Nobody reads it; its inputs come next. If a size comes from it, it stays for dce to judge. */
+static void erase(shapes *s, ftl_node_id id)
+{
+	ftl_graph *g = s->p->graph;
+	const ftl_node *n = ftl_node_get(g, id);
+
+	for (uint32_t k = 0; k < n->nout; k++)
+		if (ftl_use_count(g, n->out[k]))
+			return;
+	if (ftl_binds(g, n)) {
+		for (uint32_t k = 0; k < n->nin; k++)
+			want(s, n->in[k]);
+		return;
+	}
+	ftl_node_erase(g, id);
+}
+
 static ftl_status shape_region(shapes *s, ftl_region_id r)
 {
 	ftl_graph *g = s->p->graph;
@@ -144,7 +161,7 @@ static ftl_status shape_region(shapes *s, ftl_region_id r)
 			stays |= !done;
 		}
 		if (!stays) {
-			ftl_erase_dead(s->p, id); /* or later, by dce: a size may come from it */
+			erase(s, id);
 			continue;
 		}
 		for (uint32_t i = 0; i < ftl_node_get(g, id)->nregion; i++)

@@ -260,3 +260,35 @@ ftl_status ftl_c_emit_exe(ftl_arena *arena, const ftl_kmodule *m, const ftl_c_op
 	remove_folder(dir);
 	return status;
 }
+
+/* ---- a shared library of objects ---- */
+
+static ftl_status link_shared_in(ftl_arena *arena, const char *const *objects, size_t n, const ftl_cc *cc, const char *path,
+				 const char *dir, ftl_diag *d)
+{
+	arg_list args = {0};
+
+	ftl_vec_push(arena, &args, cc && cc->cc ? cc->cc : "cc");
+	ftl_vec_push(arena, &args, "-shared");
+	for (size_t k = 0; cc && k < cc->nflags; k++)
+		ftl_vec_push(arena, &args, cc->flags[k]);
+	ftl_vec_push(arena, &args, "-o");
+	ftl_vec_push(arena, &args, path);
+	for (size_t k = 0; k < n; k++)
+		ftl_vec_push(arena, &args, objects[k]);
+	ftl_vec_push(arena, &args, "-lm");
+	ftl_vec_push(arena, &args, NULL);
+	return run(args.v, ftl_path_join(arena, dir, "log"), d);
+}
+
+ftl_status ftl_c_link_shared(ftl_arena *arena, const char *const *objects, size_t n, const ftl_cc *cc, const char *path,
+			     ftl_diag *d)
+{
+	ftl_status_code status;
+	char *dir;
+
+	FTL_TRY(make_folder(arena, cc, d, &dir));
+	status = link_shared_in(arena, objects, n, cc, path, dir, d);
+	remove_folder(dir);
+	return status;
+}

@@ -204,6 +204,34 @@ static ftl_status check_levels(const ftl_llvm_level *levels, size_t n, const ftl
 	return FTL_OK;
 }
 
+/* PREFIX_weights: the assembler reads the file, so that the bytes never are IR. */
+static ftl_status embed(ftl_le *l, const char *prefix, const char *path)
+{
+	size_t cap = 4 * strlen(path) + 6 * strlen(prefix) + 300, n;
+	const char *triple = l->spec->triple;
+	char *s;
+
+	if (strstr(triple, "apple") || strstr(triple, "darwin") || strstr(triple, "windows"))
+		return ftl_fail(l->d, FTL_ERR_UNSUPPORTED, "weights cannot be embedded for %s: put them into a file", triple);
+	s = malloc(cap);
+	if (!s)
+		return ftl_fail(l->d, FTL_ERR_MEMORY, "out of memory");
+	n = (size_t)snprintf(s, cap,
+			     ".section .rodata.%s_weights,\"a\",@progbits\n.balign 64\n.globl %s_weights\n"
+			     ".type %s_weights,@object\n%s_weights:\n.incbin \"",
+			     prefix, prefix, prefix, prefix);
+	for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
+		if (*p < 0x20 || *p >= 0x7f || *p == '"' || *p == '\\')
+			n += (size_t)snprintf(s + n, cap - n, "\\%03o", *p);
+		else
+			s[n++] = (char)*p;
+	}
+	n += (size_t)snprintf(s + n, cap - n, "\"\n.size %s_weights, . - %s_weights\n.text\n", prefix, prefix);
+	LLVMAppendModuleInlineAsm(l->m, s, n);
+	free(s);
+	return FTL_OK;
+}
+
 static ftl_status emit_all(const ftl_llvm_level *levels, size_t n, const ftl_spec *specs, const ftl_llvm_options *o,
 			   ftl_llvm_kind kind, ftl_diag *d, LLVMMemoryBufferRef *out)
 {
@@ -226,6 +254,8 @@ static ftl_status emit_all(const ftl_llvm_level *levels, size_t n, const ftl_spe
 		dispatcher(&l, prefix, "main", n, level, level_type);
 		dispatcher(&l, prefix, "size", n, level, level_type);
 	}
+	if (o && o->weights && l.err == FTL_OK)
+		l.err = embed(&l, prefix, o->weights);
 	code = ftl_le_finish(&l, LLVMCodeGenLevelDefault, ftl_llvm_passes, o && o->verify, kind, out);
 	ftl_le_free(&l);
 	return code;

@@ -80,10 +80,12 @@ __attribute__((constructor)) static void register_targets(void)
 	LLVMInitializeAArch64Target();
 	LLVMInitializeAArch64TargetMC();
 	LLVMInitializeAArch64AsmPrinter();
+	LLVMInitializeAArch64AsmParser();
 	LLVMInitializeRISCVTargetInfo();
 	LLVMInitializeRISCVTarget();
 	LLVMInitializeRISCVTargetMC();
 	LLVMInitializeRISCVAsmPrinter();
+	LLVMInitializeRISCVAsmParser();
 }
 
 /* Does the feature list ("+a,-b,+c") switch name on? The last mention wins. */

@@ -4,6 +4,7 @@
  *
  * IMAGES.npz holds "pixel_values" f32[n,1,8,8] (grey, -1 to 1) and "labels" i64[n]. Compiles the model for this machine,
  * shows what it sees in every image, times it, and writes the model as C source to OUT.c and OUT.h. */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include <fettle/fettle.h>
 #include <math.h>
 #include <stdio.h>

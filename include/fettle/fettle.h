@@ -239,10 +239,10 @@ void fettle_session_free(fettle_session *s);
 
 /* ---- artifacts ---- */
 typedef enum fettle_artifact {
-	FETTLE_EMIT_C = 0,   /* PATH.c, PATH.h (a folder or a name with .c work too), weights embedded or in PATH.weights */
-	FETTLE_EMIT_OBJECT,  /* PATH.o and PATH.h */
-	FETTLE_EMIT_STATIC,  /* PATH.a and PATH.h */
-	FETTLE_EMIT_SHARED,  /* PATH.so and PATH.h */
+	FETTLE_EMIT_C = 0,   /* C source */
+	FETTLE_EMIT_OBJECT,  /* an object file */
+	FETTLE_EMIT_STATIC,  /* a static library */
+	FETTLE_EMIT_SHARED,  /* a shared library */
 	FETTLE_EMIT_EXE,     /* a program that runs the model on .npy files */
 	FETTLE_EMIT_ONNX,    /* standard ONNX */
 	FETTLE_EMIT_IR,      /* graph IR: text, big constants in PATH.blobs */
@@ -255,15 +255,18 @@ typedef enum fettle_weights { FETTLE_WEIGHTS_AUTO = 0, FETTLE_WEIGHTS_EMBED, FET
 typedef struct fettle_emit_options {
 	const char *name;   /* prefix of what is exported; NULL: from the path */
 	const char *target; /* LLVM triple; NULL: this machine */
-	const char *cpu;    /* comma-separated levels, best first, picked at load time ("avx512,avx2,sse2"); NULL: what the
-	                       target offers. FETTLE_EMIT_C takes one, the widest vectors to use. */
+	const char *cpu;    /* comma-separated levels, best first, of which the code picks one that the machine runs
+	                       ("avx512,avx2,sse2"); NULL: those of the target. One level alone asks nothing: it is for
+	                       machines known to run it. FETTLE_EMIT_C takes one, for the width of its vectors. */
 	fettle_weights weights;
 	bool iso_c; /* plain C99 instead of C11 with GNU vector extensions */
+	const char *cc; /* C compiler that links shared libraries and programs; NULL: "cc" */
 	void (*wrote)(void *user, const char *path); /* called for every file written */
 	void *user;
 } fettle_emit_options;
 
-/* Compile ahead of time. For text kinds, path NULL sends it to `text` instead. */
+/* Compile ahead of time. path is the file to write, or a folder to write NAME.c, NAME.o, libNAME.a, libNAME.so into. Beside
+ * C, objects and libraries goes NAME.h, which documents how to use them, and unless weights are embedded NAME.weights. */
 FETTLE_CHECK fettle_status fettle_emit(fettle_model *m, fettle_artifact kind, const char *path,
 				       const fettle_emit_options *o, fettle_error *e);
 /* The graph (FETTLE_EMIT_IR), kernels or LLVM IR as text. */

@@ -382,6 +382,7 @@ void ftl_kern_launch(ftl_kern *k, ftl_kv count, int64_t cost)
 	ftl_lo *lo = k->lo;
 
 	ftl_kfunc_dce(k->f);
+	ftl_kfunc_hoist(k->f);
 	ftl_k_launch(&lo->main, find_or_add_kernel(lo, k->f), count, k->args.v, k->args.n, cost);
 }
 
@@ -712,6 +713,8 @@ ftl_status ftl_lower(ftl_arena *arena, const ftl_graph *g, const ftl_lower_optio
 	lo->g = g;
 	lo->target = o && o->target ? o->target : &ftl_target_scalar;
 	lo->no_fuse = o && o->no_fuse;
+	lo->panel_bytes = o ? o->panel_bytes : 0;
+	lo->packed = o ? o->packed : NULL;
 	lo->diag = d;
 	lo->val = FTL_NEW_N(arena, ftl_lo_value, g->values.n);
 	lo->anchor = FTL_NEW_N(arena, ftl_node_id, g->nodes.n);

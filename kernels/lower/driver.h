@@ -45,6 +45,7 @@ struct ftl_lo {
 	ftl_lo_heap inner;      /* what the region lowered last left behind */
 	FTL_VEC(ftl_kv) temps;  /* heap scratch of the current node */
 	ftl_kblock *vars;       /* the symbols' variables */
+	int panel_bytes;        /* as in ftl_lower_options */
 	ftl_map *packed;        /* weights packed so far, by what went into them */
 };
 

@@ -467,6 +467,29 @@ static void map_body(struct nest *s, const ftl_kv *idx)
 	ftl_k_store(&k->b, ftl_kern_ptr(k, v), lin, lanes > 1 ? ftl_k_splat(&k->b, x, lanes) : x);
 }
 
+/* The result may take the place of an operand of its own shape, if no other operand looks at that memory. */
+static void offer_in_place(ftl_lo *lo, ftl_val out, const ftl_collapse *c)
+{
+	const ftl_type *o = ftl_type_of(lo->g, out);
+	uint32_t buf = lo->val[ftl_lo_root(lo, out)].buf;
+
+	for (uint32_t i = 0; buf && i < c->leaf.n; i++) {
+		const ftl_type *t = ftl_type_of(lo->g, c->leaf.v[i].v);
+		ftl_val root = ftl_lo_root(lo, c->leaf.v[i].v);
+		bool alone = true;
+
+		if (!lo->val[root].buf || ftl_dtype_bytes(t->dtype) != ftl_dtype_bytes(o->dtype) || t->rank != o->rank ||
+		    memcmp(t->dims, o->dims, (size_t)o->rank * sizeof *o->dims))
+			continue;
+		for (uint32_t j = 0; j < c->leaf.n; j++)
+			alone &= j == i || ftl_lo_root(lo, c->leaf.v[j].v) != root;
+		if (alone) {
+			lo->m->bufs.v[buf - 1].over = lo->val[root].buf;
+			return;
+		}
+	}
+}
+
 ftl_status ftl_map_nest(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);
@@ -480,6 +503,7 @@ ftl_status ftl_map_nest(ftl_lo *lo, ftl_node_id id)
 	k->collapse = c;
 	s.rank = c->n;
 	nest_rows(&s);
+	offer_in_place(lo, n->out[0], c);
 	return FTL_OK;
 }
 

@@ -21,6 +21,7 @@ struct mm {
 	int nbatch;            /* out batch dims */
 	ftl_dim am, ak;        /* a's own matrix: rows and columns before transposing */
 	int64_t panel_rows;
+	int64_t panel;         /* columns of packed panels: the tile's, or a multiple of them */
 };
 
 static const ftl_type *type_of(const struct mm *p, ftl_val v)
@@ -85,17 +86,23 @@ static ftl_kv a_elem(ftl_contract *c, ftl_kv row, ftl_kv k)
 	return ftl_k_cast(b, ftl_read_flat(c->kern, p->a, ftl_k2(b, FTL_K_add, row, k), 1), c->t);
 }
 
-/* packed: [batch of b][panel][k][panel columns] */
+/* packed: [batch of b][panel][k][panel columns]; n is the first column of a tile's panel, which may be part of a wider one */
 static void b_packed(ftl_contract *c, ftl_kv batch, ftl_kv n, ftl_kv *index, ftl_kv *stride)
 {
 	struct mm *p = (struct mm *)c;
 	ftl_kb *b = &c->kern->b;
-	int64_t panel = ftl_contract_panel(c);
+	int64_t panel = p->panel;
 	ftl_symtab *st = c->lo->g->st;
 	ftl_dim cols = ftl_dim_mul(st, ftl_dim_ceildiv(st, c->n, ftl_dim_const(st, panel)), ftl_dim_const(st, panel));
 	ftl_kv size = ftl_k2(b, FTL_K_mul, ftl_kern_dim(c->kern, cols), ftl_kern_dim(c->kern, c->k));
 	ftl_kv start = p->folded || p->b_vec ? ftl_k_i64(b, 0) : ftl_k2(b, FTL_K_mul, batch_of(p, c->kern, p->b, batch), size);
 
+	if (panel != ftl_contract_panel(c)) {
+		ftl_kv within = ftl_k2(b, FTL_K_rem, n, ftl_k_i64(b, panel));
+
+		n = ftl_k2(b, FTL_K_sub, n, within);
+		start = ftl_k2(b, FTL_K_add, start, within);
+	}
 	*index = ftl_k2(b, FTL_K_add, start, ftl_k2(b, FTL_K_mul, n, ftl_kern_dim(c->kern, c->k)));
 	*stride = ftl_k_i64(b, panel);
 }
@@ -162,12 +169,21 @@ static void pack_matrix(const ftl_blob *blob, ftl_dtype t, ftl_dtype to, size_t 
 	}
 }
 
+/* Columns of a constant's panels: what the caller of ftl_lower wants for several targets, if the tile's divide it. */
+static int64_t constant_panel(const ftl_contract *c)
+{
+	int64_t own = ftl_contract_panel(c), size = (int64_t)ftl_dtype_bytes(c->t), wide;
+
+	wide = c->lo->panel_bytes / (size < 4 ? 4 : size);
+	return wide > own && wide % own == 0 ? wide : own;
+}
+
 static ftl_status pack_constant(struct mm *p, const ftl_blob *blob, ftl_kv *out)
 {
 	ftl_contract *c = &p->c;
 	ftl_lo *lo = c->lo;
 	const ftl_type *t = type_of(p, p->b);
-	int64_t k, n, panel = ftl_contract_panel(c), batch = 1, d, per, cols;
+	int64_t k, n, panel = p->panel = constant_panel(c), batch = 1, d, per, cols;
 	ftl_blob *packed = FTL_NEW(lo->arena, ftl_blob);
 	size_t osize = ftl_dtype_bytes(c->t), bytes;
 	uint8_t *mem;
@@ -342,6 +358,7 @@ static ftl_status emit_tiles(struct mm *p, bool pack)
 	ftl_contract *c = &p->c;
 
 	c->packed = pack;
+	p->panel = ftl_contract_panel(c);
 	if (pack) {
 		c->b_ptr = pack_computed(p);
 		c->b_mem = c->t;

@@ -53,5 +53,8 @@ ftl_status ftl_c_emit_exe(ftl_arena *arena, const ftl_kmodule *m, const ftl_c_op
 /* The same from somebody else's code: objects (or sources) that export what a's header declares. */
 ftl_status ftl_c_link_exe(ftl_arena *arena, const ftl_artifact *a, const char *const *objects, size_t n, const ftl_cc *cc,
 			  const char *path, ftl_diag *d);
+/* A shared library at `path` from objects that export what a's header declares. */
+ftl_status ftl_c_link_shared(ftl_arena *arena, const char *const *objects, size_t n, const ftl_cc *cc, const char *path,
+			     ftl_diag *d);
 
 #endif

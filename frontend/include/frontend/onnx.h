@@ -35,7 +35,7 @@ typedef struct ftl_import_options {
 	const struct ftl_pb_tensor *constants;
 	size_t n_constants;
 	size_t max_bytes;   /* memory for the unpacked message without raw weights; 0: in proportion to the file */
-	uint64_t max_nodes; /* graph nodes to make, inlining and all; 0: 50 million */
+	uint64_t max_nodes; /* graph nodes to make, inlining and all; 0: in proportion to the file */
 	bool keep_dead;     /* keep pure nodes nobody uses (shape arithmetic that turned into attributes) */
 } ftl_import_options;
 

@@ -81,6 +81,9 @@ typedef struct ftl_kfunc {
 typedef struct ftl_kbuf {
 	ftl_dim bytes;
 	uint32_t first, last; /* positions in the program (pre-order numbers of main's instructions) between which it is live */
+	/* 1 + number of a buffer of the same size whose place it may take: the kernel that makes this one reads each element
+	 * of that one just before it writes the same element, and nothing else of it. 0: none. */
+	uint32_t over;
 } ftl_kbuf;
 
 typedef struct ftl_kio {
@@ -205,6 +208,8 @@ ftl_status ftl_kmodule_verify(const ftl_kmodule *m, ftl_diag *d);
 ftl_kv ftl_k_dim(ftl_kb *b, const ftl_symtab *st, ftl_dim d, ftl_dtype t, ftl_kv (*value)(void *user, ftl_dim sym), void *user);
 
 /* ---- passes over kernel IR ---- */
+/* Move loop-invariant pure instructions in front of their loops. */
+void ftl_kfunc_hoist(ftl_kfunc *f);
 /* Replace math on f32 that has no instruction (exp log tanh erf sin cos pow sigmoid-like) by polynomials, so that every
  * backend computes the same and vectors stay vectors. ULP bounds are stated in expand.c. */
 void ftl_kmodule_expand_math(ftl_kmodule *m);

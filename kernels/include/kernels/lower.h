@@ -29,6 +29,11 @@ const ftl_target *ftl_target_at(size_t i);           /* NULL past the end: for l
 typedef struct ftl_lower_options {
 	const ftl_target *target; /* NULL: scalar */
 	bool no_fuse;             /* every node materializes its value */
+	/* Several lowerings of one graph, into one arena and for different targets, share constants that were packed when
+	 * both are the same for all: the bytes in a row of a panel (a multiple of every target's own panel; else it is not
+	 * used), and a map from ftl_map_new. */
+	int panel_bytes;
+	ftl_map *packed;
 } ftl_lower_options;
 
 /* Lower, expand math, plan memory, verify. */
