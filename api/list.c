@@ -1,6 +1,5 @@
 /* Listings and this machine. */
 #include "api.h"
-#pragma weak ftl_pass_row_at
 
 #include "passes/passes.h"
 #include "runtime/cpu.h"
@@ -12,21 +11,21 @@ const char *fettle_op_name(size_t k)
 
 const char *fettle_pass_name(size_t k)
 {
-	const ftl_pass_row *r = ftl_pass_row_at ? ftl_pass_row_at(k) : NULL;
+	const ftl_pass_row *r = ftl_pass_row_at(k);
 
 	return r ? r->name : NULL;
 }
 
 const char *fettle_pass_doc(size_t k)
 {
-	const ftl_pass_row *r = ftl_pass_row_at ? ftl_pass_row_at(k) : NULL;
+	const ftl_pass_row *r = ftl_pass_row_at(k);
 
 	return r ? r->doc : NULL;
 }
 
 bool fettle_pass_option(size_t pass, size_t k, fettle_option *out)
 {
-	const ftl_pass_row *r = ftl_pass_row_at ? ftl_pass_row_at(pass) : NULL;
+	const ftl_pass_row *r = ftl_pass_row_at(pass);
 
 	if (!r || k >= r->nopt)
 		return false;

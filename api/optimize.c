@@ -1,11 +1,6 @@
 /* Running passes over a model. */
 #include "api.h"
 
-#include "base/file.h"
-
-#pragma weak ftl_passes_run
-#pragma weak ftl_pass_row_at
-
 ftl_status ftl_model_check(const fettle_model *m, ftl_diag *d)
 {
 	if (m->broken)
@@ -44,8 +39,6 @@ ftl_status ftl_model_optimize(fettle_model *m, const fettle_optimize_options *o,
 		return FTL_OK;
 	if (o->after)
 		po.after = after_pass;
-	if (!ftl_passes_run)
-		return FTL_OK;
 	m->broken = true; /* also when an allocation jumps out */
 	rc = ftl_passes_run(m->g, o->passes, &po, d, &m->report);
 	m->broken = rc != FTL_OK && rc != FTL_ERR_USAGE;

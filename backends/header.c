@@ -1,148 +1,12 @@
 /* NAME.h: the typed API of a compiled model, as static inline functions over NAME_main, NAME_size (and NAME_weights).
  *
  * C99 and C++. Depends on nothing but what backends/artifact.h says code exports. Everything from the model goes through
- * names.c. In the templates below '@' stands for the artifact's name. */
+ * names.c. In templates '@' stands for the artifact's name. */
 #include "backends/artifact.h"
 
 #include <inttypes.h>
 
-/* runtime/abi.h without its comments; a test compares the two. */
-static const char abi[] =
-	"#ifndef RUNTIME_ABI_H\n"
-	"#define RUNTIME_ABI_H\n"
-	"#define FTL_ABI_VERSION 1\n"
-	"#define FTL_ABI_MAX_RANK 12\n"
-	"enum { FTL_RUN_OK = 0, FTL_RUN_NO_MEMORY = 1, FTL_RUN_MESSAGES = 2 };\n"
-	"enum { FTL_RUN_SMALL_OUTPUT = -1 };\n"
-	"typedef union ftl_arg {\n"
-	"\tint64_t i;\n"
-	"\tvoid *p;\n"
-	"} ftl_arg;\n"
-	"typedef struct ftl_io {\n"
-	"\tvoid *data;\n"
-	"\tsize_t bytes;\n"
-	"\tint64_t dims[FTL_ABI_MAX_RANK];\n"
-	"} ftl_io;\n"
-	"struct ftl_run;\n"
-	"typedef void (*ftl_kernel_fn)(const ftl_arg *args, struct ftl_run *run, int64_t begin, int64_t end);\n"
-	"typedef struct ftl_run {\n"
-	"\tconst ftl_io *in;\n"
-	"\tftl_io *out;\n"
-	"\tvoid *workspace;\n"
-	"\tconst void *const *blobs;\n"
-	"\tvoid *user;\n"
-	"\tvoid *(*alloc)(void *user, size_t bytes);\n"
-	"\tvoid (*free)(void *user, void *p);\n"
-	"\tvoid (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count, int64_t cost);\n"
-	"\tint64_t error;\n"
-	"} ftl_run;\n"
-	"typedef int64_t (*ftl_main_fn)(ftl_run *run);\n"
-	"typedef int64_t (*ftl_size_fn)(const ftl_run *run);\n"
-	"#endif\n"
-	"#if FTL_ABI_VERSION != 1\n"
-	"#error \"models made for different versions of fettle's ABI cannot be mixed in one source file\"\n"
-	"#endif\n";
-
-/* What all headers share: sizes computed without overflow, and the chain of blocks that a run has taken. */
-static const char common[] =
-	"#ifndef FETTLE_COMMON_1\n"
-	"#define FETTLE_COMMON_1\n"
-	"static inline int64_t fettle_dim(int64_t v, int *bad)\n"
-	"{\n"
-	"\tif (v < 0 || v > INT64_C(0x7fffffff))\n"
-	"\t\t*bad = 1;\n"
-	"\treturn *bad ? 0 : v;\n"
-	"}\n"
-	"static inline int64_t fettle_add(int64_t a, int64_t b, int *bad)\n"
-	"{\n"
-	"\tif (b > 0 ? a > INT64_MAX - b : a < INT64_MIN - b)\n"
-	"\t\t*bad = 1;\n"
-	"\treturn *bad ? 0 : a + b;\n"
-	"}\n"
-	"static inline int64_t fettle_mul(int64_t a, int64_t b, int *bad)\n"
-	"{\n"
-	"\tconst int64_t lim = INT64_C(0x7fffffffffff); /* 2^47, far beyond any size */\n"
-	"\tif (a > lim || a < -lim || b > lim || b < -lim || (b != 0 && (a > lim / (b < 0 ? -b : b) || a < -lim / (b < 0 ? -b : b))))\n"
-	"\t\t*bad = 1;\n"
-	"\treturn *bad ? 0 : a * b;\n"
-	"}\n"
-	"static inline int64_t fettle_div(int64_t a, int64_t b, int *bad)\n"
-	"{\n"
-	"\tif (b == 0 || (b == -1 && a == INT64_MIN))\n"
-	"\t\t*bad = 1;\n"
-	"\treturn *bad ? 0 : a / b - (a % b != 0 && (a % b < 0) != (b < 0));\n"
-	"}\n"
-	"static inline int64_t fettle_mod(int64_t a, int64_t b, int *bad)\n"
-	"{\n"
-	"\tif (b == 0 || b == -1)\n"
-	"\t\t*bad |= b == 0;\n"
-	"\treturn *bad || b == -1 ? 0 : a % b + (a % b != 0 && (a % b < 0) != (b < 0) ? b : 0);\n"
-	"}\n"
-	"static inline int64_t fettle_min(int64_t a, int64_t b) { return a < b ? a : b; }\n"
-	"static inline int64_t fettle_max(int64_t a, int64_t b) { return a > b ? a : b; }\n"
-	"static inline size_t fettle_bytes(const int64_t *dims, int rank, size_t size, int *bad)\n"
-	"{\n"
-	"\tint64_t n = (int64_t)size;\n"
-	"\tint k;\n"
-	"\tfor (k = 0; k < rank; k++) {\n"
-	"\t\tif (dims[k] < 0)\n"
-	"\t\t\t*bad = 1;\n"
-	"\t\tn = fettle_mul(n, dims[k], bad);\n"
-	"\t}\n"
-	"\tif ((uint64_t)n > (uint64_t)((size_t)-1 / 2))\n"
-	"\t\t*bad = 1;\n"
-	"\treturn *bad ? 0 : (size_t)n;\n"
-	"}\n"
-	"typedef struct fettle_block {\n"
-	"\tstruct fettle_block *next, *prev;\n"
-	"} fettle_block;\n"
-	"typedef struct fettle_call {\n"
-	"\tvoid *(*alloc)(void *user, size_t bytes);\n"
-	"\tvoid (*free)(void *user, void *p);\n"
-	"\tvoid *user;\n"
-	"\tvoid (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count, int64_t cost);\n"
-	"\tvoid *parallel_user;\n"
-	"\tfettle_block *first;\n"
-	"} fettle_call;\n"
-	"static inline void *fettle_alloc(void *call, size_t bytes)\n"
-	"{\n"
-	"\tfettle_call *c = (fettle_call *)call;\n"
-	"\tfettle_block *b = bytes < (size_t)-1 - 64 ? (fettle_block *)c->alloc(c->user, bytes + 64) : NULL;\n"
-	"\tif (!b)\n"
-	"\t\treturn NULL;\n"
-	"\tb->prev = NULL;\n"
-	"\tb->next = c->first;\n"
-	"\tif (b->next)\n"
-	"\t\tb->next->prev = b;\n"
-	"\tc->first = b;\n"
-	"\treturn (char *)b + 64;\n"
-	"}\n"
-	"static inline void fettle_unlink(fettle_call *c, void *p)\n"
-	"{\n"
-	"\tfettle_block *b = (fettle_block *)(void *)((char *)p - 64);\n"
-	"\tif (b->prev)\n"
-	"\t\tb->prev->next = b->next;\n"
-	"\telse\n"
-	"\t\tc->first = b->next;\n"
-	"\tif (b->next)\n"
-	"\t\tb->next->prev = b->prev;\n"
-	"}\n"
-	"static inline void fettle_free(void *call, void *p)\n"
-	"{\n"
-	"\tfettle_call *c = (fettle_call *)call;\n"
-	"\tif (!p)\n"
-	"\t\treturn;\n"
-	"\tfettle_unlink(c, p);\n"
-	"\tif (c->free)\n"
-	"\t\tc->free(c->user, (char *)p - 64);\n"
-	"}\n"
-	"static inline void fettle_parallel(void *call, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count,\n"
-	"\t\t\t\t   int64_t cost)\n"
-	"{\n"
-	"\tfettle_call *c = (fettle_call *)call;\n"
-	"\tc->parallel(c->parallel_user, fn, args, run, count, cost);\n"
-	"}\n"
-	"#endif\n";
+#include "header_text.h"
 
 void ftl_abi_print(ftl_text *t)
 {
@@ -234,7 +98,8 @@ struct formula {
 /* Variables for d and what it is made of, so that shared parts are printed once. */
 static void print_dim(struct formula *f, ftl_dim d)
 {
-	static const char *const fn[] = {[FTL_DIM_DIV] = "div", [FTL_DIM_MOD] = "mod", [FTL_DIM_MIN] = "min", [FTL_DIM_MAX] = "max"};
+	static const char *const fn[] = {
+		[FTL_DIM_DIV] = "div", [FTL_DIM_MOD] = "mod", [FTL_DIM_MIN] = "min", [FTL_DIM_MAX] = "max"};
 	const ftl_dim_node *n = ftl_dim_get(f->s->a->module->st, d);
 	const char *tab = f->indent;
 
@@ -347,31 +212,38 @@ static void print_intro(const ftl_artifact *a, ftl_text *t)
 	ftl_text_add(t, "/* %s.h, made by fettle: running the model \"", a->name);
 	ftl_c_comment(t, a->module->name);
 	ftl_c_template(t, a->name,
-	     "\" from C or C++.\n"
-	     " *\n"
-	     " *\t@_context model;\n"
-	     " *\t@_io io;\n");
+		       "\" from C or C++.\n"
+		       " *\n"
+		       " *\t@_context model;\n"
+		       " *\t@_io io;\n");
 	ftl_c_template(t, a->name,
-	     a->embed ? " *\t@_init(&model, NULL, 0);              the weights are in the program\n"
-		      : " *\t@_init(&model, weights, bytes);        the contents of @.weights, 64-byte aligned, kept in memory\n");
+		       a->embed ? " *\t@_init(&model, NULL, 0);              the weights are in the program\n"
+				: " *\t@_init(&model, weights, bytes);        the contents of @.weights, 64-byte "
+				  "aligned, kept in memory\n");
 	ftl_c_template(t, a->name,
-	     " *\tmemset(&io, 0, sizeof io);\n"
-	     " *\tio.dims, io.INPUT, io.OUTPUT and io.OUTPUT_bytes = ...\n"
-	     " *\tworkspace = 64-byte aligned memory of @_workspace_size(&io.dims) bytes;\n"
-	     " *\tcode = @_run(&model, &io, workspace); 0, or @_error(code) says what went wrong\n"
-	     " *\n"
-	     " * Tensors are dense, in C order. Nothing here keeps state: one context serves many threads at once, each with its own\n"
-	     " * io and workspace.");
+		       " *\tmemset(&io, 0, sizeof io);\n"
+		       " *\tio.dims, io.INPUT, io.OUTPUT and io.OUTPUT_bytes = ...\n"
+		       " *\tworkspace = 64-byte aligned memory of @_workspace_size(&io.dims) bytes;\n"
+		       " *\tcode = @_run(&model, &io, workspace); 0, or @_error(code) says what went wrong\n"
+		       " *\n"
+		       " * Tensors are dense, in C order. Nothing here keeps state: one context serves many threads at "
+		       "once, each with its own\n"
+		       " * io and workspace.");
 	if (block_allocates(a->module->main, &a->module->main->body))
-		ftl_c_template(t, a->name, " This model needs the context's alloc hook: sizes of intermediate results depend on data.");
+		ftl_c_template(
+			t, a->name,
+			" This model needs the context's alloc hook: sizes of intermediate results depend on data.");
 	else
-		ftl_c_template(t, a->name, " No memory is allocated, unless for outputs that are left NULL, by the context's alloc hook.");
-	ftl_c_template(t, a->name,
-	     "\n * Link with -lm. Define @_THREADS before including this for a thread pool (POSIX threads). */\n"
-	     "#ifndef @_H\n#define @_H\n\n"
-	     "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n\n"
-	     "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-	     "/* ---- the boundary to the code; the same in every model ---- */\n");
+		ftl_c_template(
+			t, a->name,
+			" No memory is allocated, unless for outputs that are left NULL, by the context's alloc hook.");
+	ftl_c_template(
+		t, a->name,
+		"\n * Link with -lm. Define @_THREADS before including this for a thread pool (POSIX threads). */\n"
+		"#ifndef @_H\n#define @_H\n\n"
+		"#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n\n"
+		"#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+		"/* ---- the boundary to the code; the same in every model ---- */\n");
 	ftl_abi_print(t);
 	ftl_text_bytes(t, common, sizeof common - 1);
 	ftl_c_template(t, a->name, "\nint64_t @_main(ftl_run *run);\nint64_t @_size(const ftl_run *run);\n");
@@ -379,11 +251,14 @@ static void print_intro(const ftl_artifact *a, ftl_text *t)
 		ftl_c_template(t, a->name, "extern const uint64_t @_weights[];\n");
 }
 
-static void print_types(const ftl_artifact *a, const struct symbols *s, const char **names, ftl_arena *arena, ftl_text *t)
+static void print_types(const ftl_artifact *a, const struct symbols *s, const char **names, ftl_arena *arena,
+			ftl_text *t)
 {
 	const ftl_kmodule *m = a->module;
 
-	ftl_c_template(t, a->name, "\n/* ---- the model ---- */\n\n/* Sizes that the inputs leave open. */\ntypedef struct @_dims {\n");
+	ftl_c_template(
+		t, a->name,
+		"\n/* ---- the model ---- */\n\n/* Sizes that the inputs leave open. */\ntypedef struct @_dims {\n");
 	for (uint32_t k = 0; k < s->list.n; k++) {
 		ftl_text_add(t, "\tint64_t %s; /* ", s->name[s->list.v[k]]);
 		ftl_c_comment(t, ftl_dim_get(m->st, s->list.v[k])->name);
@@ -392,10 +267,11 @@ static void print_types(const ftl_artifact *a, const struct symbols *s, const ch
 	if (s->list.n == 0)
 		ftl_text_add(t, "\tint64_t none; /* there are none */\n");
 	ftl_c_template(t, a->name,
-	     "} @_dims;\n\n"
-	     "/* Inputs: the caller's memory. Outputs: give memory of NAME_bytes bytes, or NULL (all zero) to have it from the alloc\n"
-	     " * hook, then to be freed with @_free. A run writes NAME_bytes and NAME_dims. */\n"
-	     "typedef struct @_io {\n\t@_dims dims;\n");
+		       "} @_dims;\n\n"
+		       "/* Inputs: the caller's memory. Outputs: give memory of NAME_bytes bytes, or NULL (all zero) "
+		       "to have it from the alloc\n"
+		       " * hook, then to be freed with @_free. A run writes NAME_bytes and NAME_dims. */\n"
+		       "typedef struct @_io {\n\t@_dims dims;\n");
 	for (uint32_t k = 0; k < m->inputs.n; k++) {
 		ftl_text_add(t, "\tconst %s *%s; ", c_type(m->inputs.v[k].type.dtype), names[k]);
 		io_comment(t, arena, m, "input", &m->inputs.v[k]);
@@ -411,37 +287,41 @@ static void print_types(const ftl_artifact *a, const struct symbols *s, const ch
 		if (rank > 0)
 			ftl_text_add(t, "\tint64_t %s_dims[%d];\n", n, rank);
 	}
-	ftl_c_template(t, a->name,
-	     "} @_io;\n\n"
-	     "typedef struct @_context {\n"
-	     "\t/* Hooks, all optional; @_init clears them. */\n"
-	     "\tvoid *(*alloc)(void *user, size_t bytes); /* 64-byte aligned memory, or NULL if there is none */\n"
-	     "\tvoid (*free)(void *user, void *p);\n"
-	     "\tvoid *user; /* for alloc and free */\n"
-	     "\t/* Call fn(args, run, begin, end) for pieces that cover 0..count-1, on any threads, and return when all are done. cost:\n"
-	     "\t * about how many scalar operations one piece does. */\n"
-	     "\tvoid (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count, int64_t cost);\n"
-	     "\tvoid *parallel_user;\n");
+	ftl_c_template(
+		t, a->name,
+		"} @_io;\n\n"
+		"typedef struct @_context {\n"
+		"\t/* Hooks, all optional; @_init clears them. */\n"
+		"\tvoid *(*alloc)(void *user, size_t bytes); /* 64-byte aligned memory, or NULL if there is none */\n"
+		"\tvoid (*free)(void *user, void *p);\n"
+		"\tvoid *user; /* for alloc and free */\n"
+		"\t/* Call fn(args, run, begin, end) for pieces that cover 0..count-1, on any threads, and return when "
+		"all are done. cost:\n"
+		"\t * about how many scalar operations one piece does. */\n"
+		"\tvoid (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t "
+		"count, int64_t cost);\n"
+		"\tvoid *parallel_user;\n");
 	ftl_text_add(t, "\tconst void *blobs[%u];\n", a->nblobs ? a->nblobs : 1);
 	ftl_c_template(t, a->name,
-	     "} @_context;\n\n"
-	     "/* Codes that are not one of the model's own messages. */\n"
-	     "enum { @_OK = 0, @_NO_MEMORY = 1, @_SMALL_OUTPUT = -1, @_BAD_ARGUMENT = -2, @_BAD_WEIGHTS = -3, @_BAD_DIMS = -4 };\n");
+		       "} @_context;\n\n"
+		       "/* Codes that are not one of the model's own messages. */\n"
+		       "enum { @_OK = 0, @_NO_MEMORY = 1, @_SMALL_OUTPUT = -1, @_BAD_ARGUMENT = -2, @_BAD_WEIGHTS = "
+		       "-3, @_BAD_DIMS = -4 };\n");
 	ftl_text_add(t, "#define %s_INPUTS %u\n#define %s_OUTPUTS %u\n", a->name, m->inputs.n, a->name, m->outputs.n);
 }
 
 static void print_error(const ftl_artifact *a, ftl_text *t)
 {
 	ftl_c_template(t, a->name,
-	     "\n/* What a code means; never NULL. */\n"
-	     "static inline const char *@_error(int code)\n{\n"
-	     "\tswitch (code) {\n"
-	     "\tcase @_OK: return \"no error\";\n"
-	     "\tcase @_NO_MEMORY: return \"out of memory, or there is no alloc hook\";\n"
-	     "\tcase @_SMALL_OUTPUT: return \"an output's memory is too small\";\n"
-	     "\tcase @_BAD_ARGUMENT: return \"a pointer is missing or not aligned as it must be\";\n"
-	     "\tcase @_BAD_WEIGHTS: return \"these are not the weights this code was made for\";\n"
-	     "\tcase @_BAD_DIMS: return \"a dim is negative or too large\";\n");
+		       "\n/* What a code means; never NULL. */\n"
+		       "static inline const char *@_error(int code)\n{\n"
+		       "\tswitch (code) {\n"
+		       "\tcase @_OK: return \"no error\";\n"
+		       "\tcase @_NO_MEMORY: return \"out of memory, or there is no alloc hook\";\n"
+		       "\tcase @_SMALL_OUTPUT: return \"an output's memory is too small\";\n"
+		       "\tcase @_BAD_ARGUMENT: return \"a pointer is missing or not aligned as it must be\";\n"
+		       "\tcase @_BAD_WEIGHTS: return \"these are not the weights this code was made for\";\n"
+		       "\tcase @_BAD_DIMS: return \"a dim is negative or too large\";\n");
 	for (uint32_t k = 2; k < a->nmsgs; k++) {
 		ftl_text_add(t, "\tcase %u: return ", k);
 		ftl_c_string(t, a->msgs[k]);
@@ -453,37 +333,39 @@ static void print_error(const ftl_artifact *a, ftl_text *t)
 static void print_init(const ftl_artifact *a, ftl_text *t)
 {
 	ftl_c_template(t, a->name,
-	     a->embed ? "\n/* Get ready to run: once, before anything else. weights: NULL, 0. */\n"
-		      : "\n/* Get ready to run: once, before anything else. weights: the contents of @.weights, at least 16-byte aligned (64 is\n"
-			" * best), which must stay where they are. */\n");
+		       a->embed ? "\n/* Get ready to run: once, before anything else. weights: NULL, 0. */\n"
+				: "\n/* Get ready to run: once, before anything else. weights: the contents of "
+				  "@.weights, at least 16-byte aligned (64 is\n"
+				  " * best), which must stay where they are. */\n");
 	ftl_c_template(t, a->name,
-	     "static inline int @_init(@_context *c, const void *weights, size_t bytes)\n{\n"
-	     "\tuint64_t head[8], entry[2];\n\tconst char *p;\n\tuint64_t k;\n\n"
-	     "\tif (!c)\n\t\treturn @_BAD_ARGUMENT;\n"
-	     "\tmemset(c, 0, sizeof *c);\n");
+		       "static inline int @_init(@_context *c, const void *weights, size_t bytes)\n{\n"
+		       "\tuint64_t head[8], entry[2];\n\tconst char *p;\n\tuint64_t k;\n\n"
+		       "\tif (!c)\n\t\treturn @_BAD_ARGUMENT;\n"
+		       "\tmemset(c, 0, sizeof *c);\n");
 	if (a->embed) {
 		ftl_c_template(t, a->name, "\tif (!weights) {\n\t\tweights = @_weights;\n");
 		ftl_text_add(t, "\t\tbytes = %" PRIu64 "u;\n\t}\n", a->bytes);
 	}
 	ftl_c_template(t, a->name,
-	     "\tp = (const char *)weights;\n"
-	     "\tif (!p || bytes < sizeof head)\n\t\treturn @_BAD_WEIGHTS;\n"
-	     "\tmemcpy(head, p, sizeof head);\n");
+		       "\tp = (const char *)weights;\n"
+		       "\tif (!p || bytes < sizeof head)\n\t\treturn @_BAD_WEIGHTS;\n"
+		       "\tmemcpy(head, p, sizeof head);\n");
 	/* the first word is "fettlewt" as a little-endian number, so a machine of the other kind refuses too */
 	ftl_text_add(t,
-		     "\tif (head[0] != UINT64_C(0x7477656c74746566) || head[1] != UINT64_C(0x%016" PRIx64 ") || head[2] != %uu || "
+		     "\tif (head[0] != UINT64_C(0x7477656c74746566) || head[1] != UINT64_C(0x%016" PRIx64
+		     ") || head[2] != %uu || "
 		     "head[3] > bytes)\n",
 		     a->identity, a->nblobs);
 	ftl_c_template(t, a->name,
-	     "\t\treturn @_BAD_WEIGHTS;\n"
-	     "\tif (((uintptr_t)p & 7) != 0)\n\t\treturn @_BAD_ARGUMENT;\n"
-	     "\tif (head[3] < 64 || head[2] > (head[3] - 64) / 16)\n\t\treturn @_BAD_WEIGHTS;\n"
-	     "\tfor (k = 0; k < head[2]; k++) {\n"
-	     "\t\tmemcpy(entry, p + 64 + 16 * k, sizeof entry);\n"
-	     "\t\tif (entry[0] > head[3] || entry[1] > head[3] - entry[0])\n\t\t\treturn @_BAD_WEIGHTS;\n"
-	     "\t\tc->blobs[k] = p + entry[0];\n"
-	     "\t}\n"
-	     "\treturn @_OK;\n}\n");
+		       "\t\treturn @_BAD_WEIGHTS;\n"
+		       "\tif (((uintptr_t)p & 7) != 0)\n\t\treturn @_BAD_ARGUMENT;\n"
+		       "\tif (head[3] < 64 || head[2] > (head[3] - 64) / 16)\n\t\treturn @_BAD_WEIGHTS;\n"
+		       "\tfor (k = 0; k < head[2]; k++) {\n"
+		       "\t\tmemcpy(entry, p + 64 + 16 * k, sizeof entry);\n"
+		       "\t\tif (entry[0] > head[3] || entry[1] > head[3] - entry[0])\n\t\t\treturn @_BAD_WEIGHTS;\n"
+		       "\t\tc->blobs[k] = p + entry[0];\n"
+		       "\t}\n"
+		       "\treturn @_OK;\n}\n");
 }
 
 static void print_shapes(const ftl_artifact *a, const struct symbols *s, ftl_arena *arena, ftl_text *t)
@@ -493,8 +375,8 @@ static void print_shapes(const ftl_artifact *a, const struct symbols *s, ftl_are
 	struct formula f = {.t = t, .s = s, .done = FTL_NEW_N(arena, bool, ndims), .indent = "\t"};
 
 	ftl_c_template(t, a->name,
-	     "\n/* Shapes and sizes of the inputs. */\n"
-	     "static inline int @_shape_inputs(const @_dims *dims, ftl_io *in)\n{\n\tint bad = 0;\n");
+		       "\n/* Shapes and sizes of the inputs. */\n"
+		       "static inline int @_shape_inputs(const @_dims *dims, ftl_io *in)\n{\n\tint bad = 0;\n");
 	if (s->list.n == 0)
 		ftl_text_add(t, "\t(void)dims;\n");
 	else
@@ -512,11 +394,12 @@ static void print_shapes(const ftl_artifact *a, const struct symbols *s, ftl_are
 			     ftl_dtype_bytes(type->dtype));
 	}
 	ftl_c_template(t, a->name,
-	     "\t}\n\treturn bad ? @_BAD_DIMS : @_OK;\n}\n\n"
-	     "/* Bytes of output number `output`, in the order of @_io; (size_t)-1 if that is not known before the run. */\n"
-	     "static inline size_t @_output_bytes(const @_dims *dims, int output)\n{\n"
-	     "\tint64_t d[FTL_ABI_MAX_RANK];\n\tsize_t bytes = 0;\n\tint bad = 0;\n\n"
-	     "\t(void)dims;\n\t(void)d;\n");
+		       "\t}\n\treturn bad ? @_BAD_DIMS : @_OK;\n}\n\n"
+		       "/* Bytes of output number `output`, in the order of @_io; (size_t)-1 if that is not known "
+		       "before the run. */\n"
+		       "static inline size_t @_output_bytes(const @_dims *dims, int output)\n{\n"
+		       "\tint64_t d[FTL_ABI_MAX_RANK];\n\tsize_t bytes = 0;\n\tint bad = 0;\n\n"
+		       "\t(void)dims;\n\t(void)d;\n");
 	if (s->list.n)
 		ftl_text_add(t, "\tif (!dims)\n\t\treturn (size_t)-1;\n");
 	ftl_text_add(t, "\tswitch (output) {\n");
@@ -535,31 +418,34 @@ static void print_shapes(const ftl_artifact *a, const struct symbols *s, ftl_are
 			     ftl_dtype_bytes(type->dtype));
 	}
 	ftl_text_add(t, "\tdefault:\n\t\tbad = 1;\n\t\tbreak;\n\t}\n\treturn bad ? (size_t)-1 : bytes;\n}\n");
-	ftl_c_template(t, a->name,
-	     "\n/* Bytes of workspace that a run with these dims needs; (size_t)-1 if the dims make no sense. */\n"
-	     "static inline size_t @_workspace_size(const @_dims *dims)\n{\n"
-	     "\tftl_io in[@_INPUTS + 1];\n\tftl_run run;\n\tint64_t n;\n\n"
-	     "\tmemset(in, 0, sizeof in);\n\tmemset(&run, 0, sizeof run);\n"
-	     "\tif (@_shape_inputs(dims, in) != @_OK)\n\t\treturn (size_t)-1;\n"
-	     "\trun.in = in;\n\tn = @_size(&run);\n"
-	     "\treturn n < 0 || (uint64_t)n > (size_t)-1 / 2 ? (size_t)-1 : (size_t)n;\n}\n");
+	ftl_c_template(
+		t, a->name,
+		"\n/* Bytes of workspace that a run with these dims needs; (size_t)-1 if the dims make no sense. */\n"
+		"static inline size_t @_workspace_size(const @_dims *dims)\n{\n"
+		"\tftl_io in[@_INPUTS + 1];\n\tftl_run run;\n\tint64_t n;\n\n"
+		"\tmemset(in, 0, sizeof in);\n\tmemset(&run, 0, sizeof run);\n"
+		"\tif (@_shape_inputs(dims, in) != @_OK)\n\t\treturn (size_t)-1;\n"
+		"\trun.in = in;\n\tn = @_size(&run);\n"
+		"\treturn n < 0 || (uint64_t)n > (size_t)-1 / 2 ? (size_t)-1 : (size_t)n;\n}\n");
 }
 
 static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 {
 	const ftl_kmodule *m = a->module;
 
-	ftl_c_template(t, a->name,
-	     "\n/* Run once. workspace: @_workspace_size(&io->dims) bytes, 64-byte aligned, not in use by another run. */\n"
-	     "static inline int @_run(const @_context *c, @_io *io, void *workspace)\n{\n"
-	     "\tftl_io in[@_INPUTS + 1], out[@_OUTPUTS + 1];\n"
-	     "\tfettle_call call;\n\tftl_run run;\n\tint code, bad = 0;\n\n"
-	     "\tif (!c || !io || ((uintptr_t)workspace & 63) != 0)\n\t\treturn @_BAD_ARGUMENT;\n"
-	     "\tmemset(in, 0, sizeof in);\n\tmemset(out, 0, sizeof out);\n\tmemset(&run, 0, sizeof run);\n"
-	     "\tcode = @_shape_inputs(&io->dims, in);\n"
-	     "\tif (code != @_OK)\n\t\treturn code;\n"
-	     "\tcall.alloc = c->alloc;\n\tcall.free = c->free;\n\tcall.user = c->user;\n"
-	     "\tcall.parallel = c->parallel;\n\tcall.parallel_user = c->parallel_user;\n\tcall.first = NULL;\n");
+	ftl_c_template(
+		t, a->name,
+		"\n/* Run once. workspace: @_workspace_size(&io->dims) bytes, 64-byte aligned, not in use by another "
+		"run. */\n"
+		"static inline int @_run(const @_context *c, @_io *io, void *workspace)\n{\n"
+		"\tftl_io in[@_INPUTS + 1], out[@_OUTPUTS + 1];\n"
+		"\tfettle_call call;\n\tftl_run run;\n\tint code, bad = 0;\n\n"
+		"\tif (!c || !io || ((uintptr_t)workspace & 63) != 0)\n\t\treturn @_BAD_ARGUMENT;\n"
+		"\tmemset(in, 0, sizeof in);\n\tmemset(out, 0, sizeof out);\n\tmemset(&run, 0, sizeof run);\n"
+		"\tcode = @_shape_inputs(&io->dims, in);\n"
+		"\tif (code != @_OK)\n\t\treturn code;\n"
+		"\tcall.alloc = c->alloc;\n\tcall.free = c->free;\n\tcall.user = c->user;\n"
+		"\tcall.parallel = c->parallel;\n\tcall.parallel_user = c->parallel_user;\n\tcall.first = NULL;\n");
 	for (uint32_t k = 0; k < m->inputs.n; k++) {
 		ftl_text_add(t, "\tin[%u].data = (void *)(uintptr_t)io->%s;\n", k, names[k]);
 		ftl_c_template(t, a->name, "\tif (");
@@ -569,13 +455,15 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 	for (uint32_t k = 0; k < m->outputs.n; k++) {
 		const char *n = names[m->inputs.n + k];
 
-		ftl_text_add(t, "\tout[%u].data = io->%s;\n\tout[%u].bytes = io->%s ? io->%s_bytes : 0;\n", k, n, k, n, n);
+		ftl_text_add(t, "\tout[%u].data = io->%s;\n\tout[%u].bytes = io->%s ? io->%s_bytes : 0;\n", k, n, k, n,
+			     n);
 	}
 	ftl_c_template(t, a->name,
-	     "\trun.in = in;\n\trun.out = out;\n\trun.workspace = workspace;\n\trun.blobs = c->blobs;\n\trun.user = &call;\n"
-	     "\trun.alloc = c->alloc ? fettle_alloc : NULL;\n\trun.free = fettle_free;\n"
-	     "\trun.parallel = c->parallel ? fettle_parallel : NULL;\n"
-	     "\tcode = (int)@_main(&run);\n");
+		       "\trun.in = in;\n\trun.out = out;\n\trun.workspace = workspace;\n\trun.blobs = "
+		       "c->blobs;\n\trun.user = &call;\n"
+		       "\trun.alloc = c->alloc ? fettle_alloc : NULL;\n\trun.free = fettle_free;\n"
+		       "\trun.parallel = c->parallel ? fettle_parallel : NULL;\n"
+		       "\tcode = (int)@_main(&run);\n");
 	for (uint32_t k = 0; k < m->outputs.n; k++) {
 		const char *n = names[m->inputs.n + k];
 
@@ -590,99 +478,13 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 			     m->outputs.v[k].type.rank, ftl_dtype_bytes(m->outputs.v[k].type.dtype));
 	}
 	ftl_c_template(t, a->name,
-	     "\t(void)bad;\n\twhile (call.first) /* what a failed run left */\n"
-	     "\t\tfettle_free(&call, (char *)call.first + 64);\n"
-	     "\treturn code;\n}\n\n"
-	     "/* Free an output that a run allocated. */\n"
-	     "static inline void @_free(const @_context *c, void *p)\n{\n"
-	     "\tif (p && c->free)\n\t\tc->free(c->user, (char *)p - 64);\n}\n");
+		       "\t(void)bad;\n\twhile (call.first) /* what a failed run left */\n"
+		       "\t\tfettle_free(&call, (char *)call.first + 64);\n"
+		       "\treturn code;\n}\n\n"
+		       "/* Free an output that a run allocated. */\n"
+		       "static inline void @_free(const @_context *c, void *p)\n{\n"
+		       "\tif (p && c->free)\n\t\tc->free(c->user, (char *)p - 64);\n}\n");
 }
-
-static const char threads[] =
-	"\n#ifdef @_THREADS\n"
-	"#include <pthread.h>\n"
-	"/* A pool of POSIX threads for the parallel hook:\n"
-	" *\t@_threads pool;\n"
-	" *\t@_threads_start(&pool, &context, 8);    8 threads in all; returns how many there are\n"
-	" *\t...\n"
-	" *\t@_threads_stop(&pool);\n"
-	" * A second run at the same time uses its own thread only. The pool may not move in memory. */\n"
-	"typedef struct @_threads {\n"
-	"\tpthread_mutex_t lock;\n"
-	"\tpthread_cond_t work, done;\n"
-	"\tpthread_t thread[255];\n"
-	"\tint n, busy, active, quit;\n"
-	"\tuint64_t round;\n"
-	"\tftl_kernel_fn fn;\n"
-	"\tconst ftl_arg *args;\n"
-	"\tstruct ftl_run *run;\n"
-	"\tint64_t next, count, step;\n"
-	"} @_threads;\n"
-	"/* Take pieces until none is left; called and left with the lock held. */\n"
-	"static inline void @_threads_take(@_threads *p)\n{\n"
-	"\twhile (p->next < p->count) {\n"
-	"\t\tint64_t begin = p->next, end = p->count - begin > p->step ? begin + p->step : p->count;\n"
-	"\t\tp->next = end;\n"
-	"\t\tpthread_mutex_unlock(&p->lock);\n"
-	"\t\tp->fn(p->args, p->run, begin, end);\n"
-	"\t\tpthread_mutex_lock(&p->lock);\n"
-	"\t}\n}\n"
-	"static inline void *@_threads_main(void *pool)\n{\n"
-	"\t@_threads *p = (@_threads *)pool;\n"
-	"\tuint64_t seen = 0;\n\n"
-	"\tpthread_mutex_lock(&p->lock);\n"
-	"\tfor (;;) {\n"
-	"\t\twhile (p->round == seen && !p->quit)\n"
-	"\t\t\tpthread_cond_wait(&p->work, &p->lock);\n"
-	"\t\tif (p->quit)\n\t\t\tbreak;\n"
-	"\t\tseen = p->round;\n"
-	"\t\t@_threads_take(p);\n"
-	"\t\tif (--p->busy == 0)\n\t\t\tpthread_cond_signal(&p->done);\n"
-	"\t}\n"
-	"\tpthread_mutex_unlock(&p->lock);\n"
-	"\treturn NULL;\n}\n"
-	"static inline void @_threads_parallel(void *pool, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count,\n"
-	"\t\t\t\t       int64_t cost)\n{\n"
-	"\t@_threads *p = (@_threads *)pool;\n"
-	"\tint alone = count < 2 || p->n == 0 || (cost < 20000 && count * cost < 20000); /* not worth waking anybody */\n\n"
-	"\tif (!alone) {\n"
-	"\t\tpthread_mutex_lock(&p->lock);\n"
-	"\t\talone = p->active;\n"
-	"\t\tif (!alone) {\n"
-	"\t\t\tp->active = 1;\n"
-	"\t\t\tp->fn = fn;\n\t\t\tp->args = args;\n\t\t\tp->run = run;\n"
-	"\t\t\tp->next = 0;\n\t\t\tp->count = count;\n"
-	"\t\t\tp->step = count / ((p->n + 1) * 4) + 1;\n"
-	"\t\t\tp->busy = p->n;\n\t\t\tp->round++;\n"
-	"\t\t\tpthread_cond_broadcast(&p->work);\n"
-	"\t\t\t@_threads_take(p);\n"
-	"\t\t\twhile (p->busy != 0)\n\t\t\t\tpthread_cond_wait(&p->done, &p->lock);\n"
-	"\t\t\tp->active = 0;\n"
-	"\t\t}\n"
-	"\t\tpthread_mutex_unlock(&p->lock);\n"
-	"\t}\n"
-	"\tif (alone)\n\t\tfn(args, run, 0, count);\n}\n"
-	"static inline int @_threads_start(@_threads *p, @_context *c, int threads)\n{\n"
-	"\tmemset(p, 0, sizeof *p);\n"
-	"\tpthread_mutex_init(&p->lock, NULL);\n"
-	"\tpthread_cond_init(&p->work, NULL);\n"
-	"\tpthread_cond_init(&p->done, NULL);\n"
-	"\tpthread_mutex_lock(&p->lock);\n"
-	"\twhile (p->n < threads - 1 && p->n < 255 && pthread_create(&p->thread[p->n], NULL, @_threads_main, p) == 0)\n"
-	"\t\tp->n++;\n"
-	"\tpthread_mutex_unlock(&p->lock);\n"
-	"\tc->parallel = @_threads_parallel;\n"
-	"\tc->parallel_user = p;\n"
-	"\treturn p->n + 1;\n}\n"
-	"static inline void @_threads_stop(@_threads *p)\n{\n"
-	"\tint k;\n\n"
-	"\tpthread_mutex_lock(&p->lock);\n"
-	"\tp->quit = 1;\n"
-	"\tpthread_cond_broadcast(&p->work);\n"
-	"\tpthread_mutex_unlock(&p->lock);\n"
-	"\tfor (k = 0; k < p->n; k++)\n\t\tpthread_join(p->thread[k], NULL);\n"
-	"\tpthread_cond_destroy(&p->work);\n\tpthread_cond_destroy(&p->done);\n\tpthread_mutex_destroy(&p->lock);\n}\n"
-	"#endif\n";
 
 void ftl_header_print(const ftl_artifact *a, ftl_text *t)
 {

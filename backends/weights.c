@@ -52,8 +52,8 @@ static ftl_status lay_out(ftl_arena *arena, ftl_artifact *a, ftl_weights_mode mo
 }
 
 ftl_status ftl_artifact_make_merged(ftl_arena *arena, const ftl_kmodule *m, const char *name, ftl_weights_mode mode,
-				    const char *const *msgs, uint32_t nmsgs, const ftl_blob *const *blobs, uint32_t nblobs,
-				    ftl_diag *d, ftl_artifact *out)
+				    const char *const *msgs, uint32_t nmsgs, const ftl_blob *const *blobs,
+				    uint32_t nblobs, ftl_diag *d, ftl_artifact *out)
 {
 	*out = (ftl_artifact){.name = ftl_c_identifier(arena, name ? name : m->name),
 			      .module = m,
@@ -64,8 +64,8 @@ ftl_status ftl_artifact_make_merged(ftl_arena *arena, const ftl_kmodule *m, cons
 	return lay_out(arena, out, mode, d);
 }
 
-ftl_status ftl_artifact_make(ftl_arena *arena, const ftl_kmodule *m, const char *name, ftl_weights_mode mode, ftl_diag *d,
-			     ftl_artifact *out)
+ftl_status ftl_artifact_make(ftl_arena *arena, const ftl_kmodule *m, const char *name, ftl_weights_mode mode,
+			     ftl_diag *d, ftl_artifact *out)
 {
 	return ftl_artifact_make_merged(arena, m, name, mode, m->msgs.v, m->msgs.n, m->blobs.v, m->blobs.n, d, out);
 }

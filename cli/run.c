@@ -42,11 +42,12 @@ static void show(const fettle_tensor *t)
 	putchar('\n');
 }
 
-/* An output's name as a file name: names come from models. */
+/* An output's name as a file name: names come from models, of any length. */
 static char *file_name(const char *dir, const char *name, size_t k)
 {
-	char *s = cli_printf("%s/%s.npy", dir, *name && *name != '.' ? name : "output");
-	bool changed = !*name || *name == '.';
+	enum { LONGEST = 100 };
+	char *s = cli_printf("%s/%.*s.npy", dir, LONGEST, *name && *name != '.' ? name : "output");
+	bool changed = !*name || *name == '.' || strlen(name) > LONGEST;
 
 	for (char *p = s + strlen(dir) + 1; *p; p++) {
 		if (*p == '/' || *p == '\\' || *p == ':' || (unsigned char)*p < 0x20) {

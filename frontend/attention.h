@@ -5,21 +5,22 @@
 #include "imp.h"
 
 typedef struct imp_attention {
-	ftl_val q, k, v;  /* [b, heads, len, d]; k and v may have fewer heads */
-	ftl_val bias;     /* added to the scores, or 0 */
-	double scale;     /* 0: 1/sqrt(d) */
-	double softcap;   /* 0: none */
-	bool zero_masked; /* a row whose bias is -inf throughout gives zeros */
-	ftl_dtype softmax; /* FTL_NO_DTYPE: the operands' type */
+	ftl_val q, k, v;                         /* [b, heads, len, d]; k and v may have fewer heads */
+	ftl_val bias;                            /* added to the scores, or 0 */
+	double scale;                            /* 0: 1/sqrt(d) */
+	double softcap;                          /* 0: none */
+	bool zero_masked;                        /* a row whose bias is -inf throughout gives zeros */
+	ftl_dtype softmax;                       /* FTL_NO_DTYPE: the operands' type */
 	ftl_val scores, capped, biased, weights; /* out: the steps on the way */
 } imp_attention;
 
-ftl_val ftl_imp_attend(imp *m, imp_attention *a);                  /* [b, heads, q, dv] */
-ftl_val ftl_imp_split_heads(imp *m, ftl_val x, int64_t heads);     /* [b, s, h * d] -> [b, h, s, d] */
-ftl_val ftl_imp_merge_heads(imp *m, ftl_val x);                    /* and back */
+ftl_val ftl_imp_attend(imp *m, imp_attention *a);              /* [b, heads, q, dv] */
+ftl_val ftl_imp_split_heads(imp *m, ftl_val x, int64_t heads); /* [b, s, h * d] -> [b, h, s, d] */
+ftl_val ftl_imp_merge_heads(imp *m, ftl_val x);                /* and back */
 /* bool [q, kv]: key j <= query i + past */
 ftl_val ftl_imp_causal(imp *m, ftl_dim q, ftl_dim kv, ftl_dim past);
 /* positions: i64 [b, s] or 0; x [b, h, s, d]; caches [positions, rotary/2], or [b, s, rotary/2] without positions */
-ftl_val ftl_imp_rotate(imp *m, ftl_val x, ftl_val cos, ftl_val sin, ftl_val positions, int64_t rotary, bool interleaved);
+ftl_val ftl_imp_rotate(imp *m, ftl_val x, ftl_val cos, ftl_val sin, ftl_val positions, int64_t rotary,
+		       bool interleaved);
 
 #endif

@@ -26,11 +26,6 @@ typedef struct exp_init {
 	const ftl_blob *blob;
 } exp_init;
 
-typedef struct exp_dim {
-	ftl_dim dim;
-	const char *name; /* i64[1] */
-} exp_dim;
-
 struct exporter {
 	ftl_arena *arena;
 	const ftl_graph *g;
@@ -39,13 +34,14 @@ struct exporter {
 	ftl_export_options opt;
 	int opset;
 	const char **name; /* by value id; NULL: not named yet */
-	ftl_map *taken;  /* names of values */
-	ftl_map *labels; /* names of nodes */
-	ftl_map *lists; /* small constants by their text */
+	ftl_map *taken;    /* names of values */
+	ftl_map *labels;   /* names of nodes */
+	ftl_map *lists;    /* small constants by their text */
 	uint32_t ntmp;
 	exp_nodes *out; /* where nodes go */
 	FTL_VEC(exp_init) inits;
-	FTL_VEC(exp_dim) dims; /* computed so far in the regions around */
+	const char **dim_name; /* by dim id: its i64[1], computed so far in the regions around */
+	FTL_VEC(ftl_dim) dims; /* those with a name, in order */
 	exp_row rows[FTL_OP_COUNT];
 	ftl_node_id node; /* being written */
 	bool failed;
@@ -57,14 +53,15 @@ void ftl_exp_fail(exporter *x, ftl_status_code code, const char *fmt, ...) __att
 const char *ftl_exp_tmp(exporter *x);
 const char *ftl_exp_label(exporter *x); /* a node name: the location, made unique */
 const char *ftl_exp_name(exporter *x, ftl_val v);
-const char *ftl_exp_in(exporter *x, ftl_node_id id, uint32_t k);  /* "" if left out; dequantized if it is encoded */
+const char *ftl_exp_in(exporter *x, ftl_node_id id, uint32_t k); /* "" if left out; dequantized if it is encoded */
 const char *ftl_exp_out(exporter *x, ftl_node_id id, uint32_t k);
 void ftl_exp_region(exporter *x, ftl_region_id r, Onnx__GraphProto *gp); /* nodes, inputs and outputs of a subgraph */
 void ftl_exp_plain(exporter *x, ftl_node_id id);
 Onnx__ValueInfoProto *ftl_exp_info(exporter *x, ftl_val v, const char *name, bool shape);
 
 /* ---- export_util.c ---- */
-Onnx__NodeProto *ftl_exp_node(exporter *x, const char *op, uint32_t nin, const char *const *in, uint32_t nout, const char *const *out);
+Onnx__NodeProto *ftl_exp_node(exporter *x, const char *op, uint32_t nin, const char *const *in, uint32_t nout,
+			      const char *const *out);
 void ftl_exp_i(exporter *x, Onnx__NodeProto *n, const char *name, int64_t v);
 void ftl_exp_f(exporter *x, Onnx__NodeProto *n, const char *name, double v);
 void ftl_exp_s(exporter *x, Onnx__NodeProto *n, const char *name, const char *v);
@@ -80,8 +77,8 @@ const char *ftl_exp_op2(exporter *x, const char *op, const char *a, const char *
 const char *ftl_exp_scalar(exporter *x, ftl_dtype t, double v);
 const char *ftl_exp_i64s(exporter *x, uint32_t n, const int64_t *v);
 const char *ftl_exp_floats_const(exporter *x, uint32_t n, const double *v); /* f32[n] */
-const char *ftl_exp_dim(exporter *x, ftl_dim d);                           /* i64[1] */
-const char *ftl_exp_dims(exporter *x, uint32_t n, const ftl_dim *d);       /* i64[n] */
+const char *ftl_exp_dim(exporter *x, ftl_dim d);                            /* i64[1] */
+const char *ftl_exp_dims(exporter *x, uint32_t n, const ftl_dim *d);        /* i64[n] */
 bool ftl_exp_const_dims(exporter *x, ftl_dims d, int64_t *out);
 const char *ftl_exp_transpose_last(exporter *x, const char *v, int rank);
 void ftl_exp_add_init(exporter *x, const char *name, ftl_dtype t, int rank, const int64_t *dims, const ftl_blob *blob);

@@ -122,7 +122,8 @@ static void fill_rows(exporter *x)
 
 	for (size_t i = 0; i < FTL_COUNT(from_import); i++)
 		if (!*from_import[i].domain && from_import[i].until == 999)
-			x->rows[from_import[i].op] = (exp_row){from_import[i].name, from_import[i].attrs, from_import[i].since, NULL};
+			x->rows[from_import[i].op] = (exp_row){from_import[i].name, from_import[i].attrs,
+							       from_import[i].since, NULL};
 	for (size_t i = 0; i < FTL_COUNT(by_function); i++)
 		x->rows[by_function[i].op] = (exp_row){"", "", by_function[i].since, by_function[i].fn};
 }
@@ -157,7 +158,8 @@ void ftl_exp_plain(exporter *x, ftl_node_id id)
 	const ftl_node *node = ftl_node_get(x->g, id);
 	const ftl_op_info *info = ftl_op_get(node->op);
 	const exp_row *row = &x->rows[node->op];
-	const char **in = FTL_NEW_N(x->arena, const char *, node->nin + 1), **out = FTL_NEW_N(x->arena, const char *, node->nout + 1);
+	const char **in = FTL_NEW_N(x->arena, const char *, node->nin + 1),
+		   **out = FTL_NEW_N(x->arena, const char *, node->nout + 1);
 	Onnx__NodeProto *n;
 
 	for (uint32_t k = 0; k < node->nin; k++)
@@ -181,7 +183,8 @@ void ftl_exp_plain(exporter *x, ftl_node_id id)
 		s += *s == ',';
 		for (int i = 0; i < info->nattr; i++)
 			if (!strcmp(info->attr[i].name, ours))
-				plain_attr(x, n, onnx, &info->attr[i], (const char *)node->attrs + info->attr[i].offset);
+				plain_attr(x, n, onnx, &info->attr[i],
+					   (const char *)node->attrs + info->attr[i].offset);
 	}
 }
 
@@ -287,7 +290,8 @@ void ftl_exp_region(exporter *x, ftl_region_id r, Onnx__GraphProto *gp)
 	gp->input = FTL_NEW_N(x->arena, Onnx__ValueInfoProto *, reg->params.n + 1);
 	for (uint32_t i = 0; i < reg->params.n; i++)
 		gp->input[i] = ftl_exp_info(x, reg->params.v[i], ftl_exp_name(x, reg->params.v[i]),
-			ftl_type_of(x->g, reg->params.v[i])->rank == 0); /* ONNX Runtime wants the counter to be a scalar */
+					    ftl_type_of(x->g, reg->params.v[i])->rank ==
+						    0); /* ONNX Runtime wants the counter to be a scalar */
 	x->out = &nodes;
 	export_nodes(x, r);
 	if (!x->failed)
@@ -295,7 +299,8 @@ void ftl_exp_region(exporter *x, ftl_region_id r, Onnx__GraphProto *gp)
 	gp->n_node = nodes.n;
 	gp->node = nodes.v;
 	x->out = before;
-	x->dims.n = ndims; /* what was computed inside is not seen outside */
+	while (x->dims.n > ndims) /* what was computed inside is not seen outside */
+		x->dim_name[x->dims.v[--x->dims.n]] = NULL;
 	x->node = node;
 }
 
@@ -335,18 +340,21 @@ static int node_opset(const exporter *x, const ftl_node *n)
 		v = raise(v, 23);
 	else if (n->op == FTL_OP_quantize || n->op == FTL_OP_dequantize)
 		for (uint32_t k = 0; k < n->nin + 1; k++) {
-			const ftl_type *t = k == n->nin ? ftl_type_of(x->g, n->out[0]) : n->in[k] ? ftl_type_of(x->g, n->in[k]) : NULL;
+			const ftl_type *t = k == n->nin ? ftl_type_of(x->g, n->out[0])
+					    : n->in[k]  ? ftl_type_of(x->g, n->in[k])
+							: NULL;
 			if (t && (t->dtype == FTL_I16 || t->dtype == FTL_U16))
 				v = raise(v, 21);
 			else if (t && (t->dtype == FTL_F16 || t->dtype == FTL_BF16))
 				v = raise(v, 19);
 		}
 	if ((n->op == FTL_OP_quantize && FTL_ATTRS(n, quantize)->block > 0) ||
-		(n->op == FTL_OP_dequantize && FTL_ATTRS(n, dequantize)->block > 0))
+	    (n->op == FTL_OP_dequantize && FTL_ATTRS(n, dequantize)->block > 0))
 		v = raise(v, 21);
 	if (n->op == FTL_OP_pad && !strcmp(FTL_ATTRS(n, pad)->mode, "wrap"))
 		v = raise(v, 19);
-	if ((n->op == FTL_OP_reduce_max || n->op == FTL_OP_reduce_min) && ftl_type_of(x->g, n->in[0])->dtype == FTL_BOOL)
+	if ((n->op == FTL_OP_reduce_max || n->op == FTL_OP_reduce_min) &&
+	    ftl_type_of(x->g, n->in[0])->dtype == FTL_BOOL)
 		v = raise(v, 20);
 	if (n->op == FTL_OP_resize && FTL_ATTRS(n, resize)->antialias)
 		v = raise(v, 18);
@@ -357,7 +365,7 @@ static int node_opset(const exporter *x, const ftl_node *n)
 			if (FTL_ATTRS(n, avg_pool)->dilations.v[i] != 1)
 				v = raise(v, 19);
 	if ((n->op == FTL_OP_scatter_nd && strlen(FTL_ATTRS(n, scatter_nd)->reduction) == 3) ||
-		(n->op == FTL_OP_scatter_elements && strlen(FTL_ATTRS(n, scatter_elements)->reduction) == 3))
+	    (n->op == FTL_OP_scatter_elements && strlen(FTL_ATTRS(n, scatter_elements)->reduction) == 3))
 		v = raise(v, 18); /* min and max came after add and mul */
 	return v;
 }
@@ -433,7 +441,15 @@ static uint64_t message_size(uint32_t field, const ProtobufCMessage *msg)
 	return head_size(field, n) + n;
 }
 
-enum { TENSOR_RAW = 9, GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_INIT = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12, MODEL_GRAPH = 7 };
+enum {
+	TENSOR_RAW = 9,
+	GRAPH_NODE = 1,
+	GRAPH_NAME = 2,
+	GRAPH_INIT = 5,
+	GRAPH_INPUT = 11,
+	GRAPH_OUTPUT = 12,
+	MODEL_GRAPH = 7
+};
 
 static uint64_t init_size(const exp_init *t, bool external)
 {
@@ -535,8 +551,8 @@ static ftl_status write_model(exporter *x, const Onnx__GraphProto *gp)
 
 	for (uint32_t i = 0; i < x->inits.n; i++) {
 		if (!x->inits.v[i].blob->data && x->inits.v[i].blob->bytes)
-			return ftl_fail(x->diag, FTL_ERR_MODEL, "%s: the bytes of constant \"%s\" are not here", x->path,
-				x->inits.v[i].head->name);
+			return ftl_fail(x->diag, FTL_ERR_MODEL, "%s: the bytes of constant \"%s\" are not here",
+					x->path, x->inits.v[i].head->name);
 		weights += x->inits.v[i].blob->bytes;
 	}
 	if (weights > (x->opt.external_over ? x->opt.external_over : DEFAULT_EXTERNAL))
@@ -553,7 +569,8 @@ static ftl_status write_model(exporter *x, const Onnx__GraphProto *gp)
 	}
 	size += head_size(GRAPH_NAME, strlen(gp->name)) + strlen(gp->name);
 	if (size > INT32_MAX)
-		return ftl_fail(x->diag, FTL_ERR_LIMIT, "%s: the model is larger than the 2 GB a protobuf file can have", x->path);
+		return ftl_fail(x->diag, FTL_ERR_LIMIT,
+				"%s: the model is larger than the 2 GB a protobuf file can have", x->path);
 
 	opset.domain = "";
 	opset.has_version = true;
@@ -605,7 +622,8 @@ static const char **reserve_names(exporter *x)
 	return want;
 }
 
-ftl_status ftl_onnx_export(ftl_arena *arena, const ftl_graph *graph, const char *path, const ftl_export_options *opt, ftl_diag *d)
+ftl_status ftl_onnx_export(ftl_arena *arena, const ftl_graph *graph, const char *path, const ftl_export_options *opt,
+			   ftl_diag *d)
 {
 	exporter *x = FTL_NEW(arena, exporter);
 	Onnx__GraphProto gp = ONNX__GRAPH_PROTO__INIT;
@@ -624,13 +642,15 @@ ftl_status ftl_onnx_export(ftl_arena *arena, const ftl_graph *graph, const char 
 	x->labels = ftl_map_new(arena);
 	x->lists = ftl_map_new(arena);
 	x->name = FTL_NEW_N(arena, const char *, graph->values.n);
+	x->dim_name = FTL_NEW_N(arena, const char *, (size_t)ftl_dim_count(graph->st) + 1);
 	x->out = &nodes;
 	fill_rows(x);
 	if (!body->last || ftl_node_get(graph, body->last)->op != FTL_OP_yield)
 		return ftl_fail(d, FTL_ERR_MODEL, "%s: the graph has no results", path);
 	need = needed_opset(x);
 	if (x->opt.opset && x->opt.opset < need)
-		return ftl_fail(d, FTL_ERR_UNSUPPORTED, "%s: the graph needs opset %d, %d was asked for", path, need, x->opt.opset);
+		return ftl_fail(d, FTL_ERR_UNSUPPORTED, "%s: the graph needs opset %d, %d was asked for", path, need,
+				x->opt.opset);
 	x->opset = x->opt.opset ? x->opt.opset : need;
 	want = reserve_names(x);
 	gp.name = (char *)graph->name;

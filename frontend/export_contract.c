@@ -49,8 +49,9 @@ void ftl_exp_do_matmul(exporter *x, ftl_node_id id)
 		node(x, id, "MatMulInteger", 2, in);
 	} else if (real && a->alpha != 1) {
 		const char *p = ftl_exp_op(x, "MatMul", 2, in);
-		ftl_exp_node(x, "Mul", 2, (const char *const[]){p, ftl_exp_scalar(x, ftl_type_of(x->g, n->out[0])->dtype, a->alpha)}, 1,
-			&y);
+		ftl_exp_node(x, "Mul", 2,
+			     (const char *const[]){p, ftl_exp_scalar(x, ftl_type_of(x->g, n->out[0])->dtype, a->alpha)},
+			     1, &y);
 	} else {
 		node(x, id, "MatMul", 2, in);
 	}
@@ -63,7 +64,8 @@ static void window(exporter *x, Onnx__NodeProto *n, ftl_ints strides, ftl_dims p
 	int64_t *p = FTL_NEW_N(x->arena, int64_t, pads.n + 1);
 
 	if (!ftl_exp_const_dims(x, pads, p))
-		ftl_exp_fail(x, FTL_ERR_UNSUPPORTED, "pads that depend on a size only known at run time cannot be exported");
+		ftl_exp_fail(x, FTL_ERR_UNSUPPORTED,
+			     "pads that depend on a size only known at run time cannot be exported");
 	if (strides.n)
 		ftl_exp_ints(x, n, "strides", strides.n, strides.v);
 	if (pads.n)
@@ -207,7 +209,7 @@ void ftl_exp_do_resize(exporter *x, ftl_node_id id)
 		int64_t in_size, size;
 		by_scale = by_scale && a->scales.v[i] > 0;
 		if (a->dims.n && ftl_dim_is_const(x->g->st, type_in(x, id, 0)->dims[i], &in_size) &&
-			ftl_dim_is_const(x->g->st, a->dims.v[i], &size))
+		    ftl_dim_is_const(x->g->st, a->dims.v[i], &size))
 			by_scale = by_scale && (int64_t)floor((double)in_size * (float)a->scales.v[i]) == size;
 	}
 	if (a->roi.n)

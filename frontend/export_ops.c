@@ -107,7 +107,8 @@ void ftl_exp_do_reshape(exporter *x, ftl_node_id id)
 static Onnx__NodeProto *regions_node(exporter *x, ftl_node_id id, const char *op)
 {
 	const ftl_node *n = ftl_node_get(x->g, id);
-	const char **in = FTL_NEW_N(x->arena, const char *, n->nin + 1), **out = FTL_NEW_N(x->arena, const char *, n->nout + 1);
+	const char **in = FTL_NEW_N(x->arena, const char *, n->nin + 1),
+		   **out = FTL_NEW_N(x->arena, const char *, n->nout + 1);
 
 	for (uint32_t k = 0; k < n->nin; k++)
 		in[k] = ftl_exp_in(x, id, k);
@@ -208,8 +209,10 @@ void ftl_exp_do_quantize(exporter *x, ftl_node_id id)
 	if (!*in[2] && a->to != FTL_U8) {
 		const char *like[1] = {in[1]};
 		const char *out = ftl_exp_tmp(x);
-		ftl_exp_i(x, ftl_exp_node(x, "Cast", 1, (const char *const[]){ftl_exp_op2(x, "Sub", like[0], like[0])}, 1, &out), "to",
-			ftl_onnx_dtype_code(a->to));
+		ftl_exp_i(x,
+			  ftl_exp_node(x, "Cast", 1, (const char *const[]){ftl_exp_op2(x, "Sub", like[0], like[0])}, 1,
+				       &out),
+			  "to", ftl_onnx_dtype_code(a->to));
 		in[2] = out;
 	}
 	grain(x, node(x, id, "QuantizeLinear", 3, in), a->axis, a->block);
@@ -227,7 +230,8 @@ void ftl_exp_do_dequantize(exporter *x, ftl_node_id id)
 
 static const char *dims_or_input(exporter *x, ftl_node_id id, ftl_dims d, uint32_t k)
 {
-	return ftl_node_get(x->g, id)->nin > k && ftl_node_get(x->g, id)->in[k] ? ftl_exp_in(x, id, k) : ftl_exp_dims(x, d.n, d.v);
+	return ftl_node_get(x->g, id)->nin > k && ftl_node_get(x->g, id)->in[k] ? ftl_exp_in(x, id, k)
+										: ftl_exp_dims(x, d.n, d.v);
 }
 
 void ftl_exp_do_expand(exporter *x, ftl_node_id id)
@@ -334,7 +338,8 @@ void ftl_exp_do_pad(exporter *x, ftl_node_id id)
 			in[1] = ftl_exp_i64s(x, (uint32_t)(2 * rank), c);
 		} else {
 			for (int i = 0; i < 2 * rank; i++)
-				parts[i] = d[i] == FTL_DIM_NONE ? ftl_exp_i64s(x, 1, &(int64_t){0}) : ftl_exp_dim(x, d[i]);
+				parts[i] = d[i] == FTL_DIM_NONE ? ftl_exp_i64s(x, 1, &(int64_t){0})
+								: ftl_exp_dim(x, d[i]);
 			in[1] = ftl_exp_tmp(x);
 			ftl_exp_i(x, ftl_exp_node(x, "Concat", (uint32_t)(2 * rank), parts, 1, &in[1]), "axis", 0);
 		}
@@ -377,7 +382,8 @@ void ftl_exp_do_topk(exporter *x, ftl_node_id id)
 {
 	ATTRS_OF(topk);
 	const char *in[2] = {ftl_exp_in(x, id, 0), ftl_exp_in(x, id, 1)};
-	const char *out[2] = {ftl_exp_name(x, ftl_node_get(x->g, id)->out[0]), ftl_exp_name(x, ftl_node_get(x->g, id)->out[1])};
+	const char *out[2] = {ftl_exp_name(x, ftl_node_get(x->g, id)->out[0]),
+			      ftl_exp_name(x, ftl_node_get(x->g, id)->out[1])};
 	Onnx__NodeProto *n;
 
 	in[1] = ftl_exp_op2(x, "Reshape", in[1], ftl_exp_i64s(x, 1, &(int64_t){1}));
@@ -395,8 +401,11 @@ void ftl_exp_do_reduce(exporter *x, ftl_node_id id)
 		ftl_op op;
 		const char *name;
 		int as_input; /* the opset from which axes are an input */
-	} names[] = {{FTL_OP_reduce_sum, "ReduceSum", 13}, {FTL_OP_reduce_mean, "ReduceMean", 18},
-		{FTL_OP_reduce_max, "ReduceMax", 18}, {FTL_OP_reduce_min, "ReduceMin", 18}, {FTL_OP_reduce_prod, "ReduceProd", 18}};
+	} names[] = {{FTL_OP_reduce_sum, "ReduceSum", 13},
+		     {FTL_OP_reduce_mean, "ReduceMean", 18},
+		     {FTL_OP_reduce_max, "ReduceMax", 18},
+		     {FTL_OP_reduce_min, "ReduceMin", 18},
+		     {FTL_OP_reduce_prod, "ReduceProd", 18}};
 	ATTRS_OF(reduce_sum); /* the same layout for all five */
 	const char *in[2] = {ftl_exp_in(x, id, 0)};
 	ftl_op op = ftl_node_get(x->g, id)->op;

@@ -9,7 +9,8 @@ static char *text(const char *s)
 	return (char *)s; /* protobuf-c's strings are not const; nothing here writes to them */
 }
 
-Onnx__NodeProto *ftl_exp_node(exporter *x, const char *op, uint32_t nin, const char *const *in, uint32_t nout, const char *const *out)
+Onnx__NodeProto *ftl_exp_node(exporter *x, const char *op, uint32_t nin, const char *const *in, uint32_t nout,
+			      const char *const *out)
 {
 	Onnx__NodeProto *n = FTL_NEW(x->arena, Onnx__NodeProto);
 
@@ -230,7 +231,8 @@ static const char *symbol(exporter *x, ftl_dim d)
 		const char *shape = ftl_exp_op1(x, "Shape", ftl_exp_name(x, v));
 		return ftl_exp_op2(x, "Gather", shape, ftl_exp_i64s(x, 1, &(int64_t){i}));
 	}
-	ftl_exp_fail(x, FTL_ERR_UNSUPPORTED, "the size ?%s cannot be exported: no tensor shows it", ftl_dim_get(x->g->st, d)->name);
+	ftl_exp_fail(x, FTL_ERR_UNSUPPORTED, "the size ?%s cannot be exported: no tensor shows it",
+		     ftl_dim_get(x->g->st, d)->name);
 	return "";
 }
 
@@ -266,9 +268,8 @@ const char *ftl_exp_dim(exporter *x, ftl_dim d)
 
 	if (x->failed || d == FTL_DIM_NONE)
 		return "";
-	for (uint32_t i = 0; i < x->dims.n; i++)
-		if (x->dims.v[i].dim == d)
-			return x->dims.v[i].name;
+	if (x->dim_name[d])
+		return x->dim_name[d];
 	n = ftl_dim_get(x->g->st, d);
 	if (n->kind == FTL_DIM_CONST)
 		return one_int(x, n->value);
@@ -288,7 +289,8 @@ const char *ftl_exp_dim(exporter *x, ftl_dim d)
 		else /* ONNX truncates: take the remainder off first */
 			name = ftl_exp_op2(x, "Div", ftl_exp_op2(x, "Sub", a, ftl_exp_op2(x, "Mod", a, b)), b);
 	}
-	ftl_vec_push(x->arena, &x->dims, ((exp_dim){d, name}));
+	x->dim_name[d] = name;
+	ftl_vec_push(x->arena, &x->dims, d);
 	return name;
 }
 

@@ -104,7 +104,7 @@ void ftl_imp_fail(imp *m, ftl_status_code code, const char *fmt, ...) __attribut
 void ftl_imp_keep(imp *m, ftl_status_code rc); /* a status whose text is already in m->diag */
 
 /* ---- import_graph.c ---- */
-void ftl_imp_graph(imp *m, const Onnx__GraphProto *gp);  /* nodes and initializers into the current scope */
+void ftl_imp_graph(imp *m, const Onnx__GraphProto *gp); /* nodes and initializers into the current scope */
 void ftl_imp_nodes(imp *m, size_t n, Onnx__NodeProto **nodes);
 imp_scope *ftl_imp_scope_push(imp *m, bool sees_outer);
 void ftl_imp_scope_pop(imp *m, imp_scope *before);
@@ -138,20 +138,29 @@ ftl_val ftl_imp_constant(imp *m, const ftl_tensor_bytes *t);
 bool ftl_imp_narrow(const imp *m, ftl_val v); /* a constant that was of 2 or 4 bits, held in bytes */
 
 /* ---- inputs and outputs of the current node ---- */
-ftl_val ftl_imp_in(imp *m, uint32_t k);   /* 0 if left out */
-ftl_val ftl_imp_need(imp *m, uint32_t k); /* an error if left out */
+ftl_val ftl_imp_in(imp *m, uint32_t k);       /* 0 if left out */
+ftl_val ftl_imp_need(imp *m, uint32_t k);     /* an error if left out */
 bool ftl_imp_wants(const imp *m, uint32_t k); /* somebody named output k */
 void ftl_imp_out(imp *m, uint32_t k, ftl_val v);
 
 /* ---- types ---- */
 const ftl_type *ftl_imp_type(const imp *m, ftl_val v);
-static inline int rank_of(const imp *m, ftl_val v) { return ftl_imp_type(m, v)->rank; }
-static inline ftl_dtype dtype_of(const imp *m, ftl_val v) { return ftl_imp_type(m, v)->dtype; }
-ftl_dim ftl_imp_dim(imp *m, ftl_val v, int axis); /* negative counts from the end */
+static inline int rank_of(const imp *m, ftl_val v)
+{
+	return ftl_imp_type(m, v)->rank;
+}
+static inline ftl_dtype dtype_of(const imp *m, ftl_val v)
+{
+	return ftl_imp_type(m, v)->dtype;
+}
+ftl_dim ftl_imp_dim(imp *m, ftl_val v, int axis);                         /* negative counts from the end */
 int64_t ftl_imp_const_dim(imp *m, ftl_val v, int axis, const char *what); /* an error if not constant */
-int ftl_imp_axis(imp *m, int64_t axis, int rank); /* to [0, rank), or an error and 0 */
+int ftl_imp_axis(imp *m, int64_t axis, int rank);                         /* to [0, rank), or an error and 0 */
 void ftl_imp_want_rank(imp *m, ftl_val v, int lo, int hi, const char *what);
-static inline ftl_dim dim_c(imp *m, int64_t v) { return ftl_dim_const(m->st, v); }
+static inline ftl_dim dim_c(imp *m, int64_t v)
+{
+	return ftl_dim_const(m->st, v);
+}
 /* Contents known at import: as integers, as dims (no entry unknown), as one number. */
 bool ftl_imp_known_i64s(imp *m, ftl_val v, int64_t *out, uint32_t cap, uint32_t *n);
 bool ftl_imp_known_dims(imp *m, ftl_val v, ftl_dim *out, uint32_t cap, uint32_t *n);
@@ -172,23 +181,47 @@ ftl_val ftl_imp_i64s(imp *m, uint32_t n, const int64_t *v);
 ftl_val ftl_imp_dims_vec(imp *m, uint32_t n, const ftl_dim *v); /* i64[n] holding these numbers */
 ftl_val ftl_imp_dim_scalar(imp *m, ftl_dim d, ftl_dtype t);     /* rank 0 */
 
-static inline ftl_val op1(imp *m, ftl_op op, ftl_val a) { return ftl_imp_op(m, op, NULL, 1, &a); }
+static inline ftl_val op1(imp *m, ftl_op op, ftl_val a)
+{
+	return ftl_imp_op(m, op, NULL, 1, &a);
+}
 static inline ftl_val op2(imp *m, ftl_op op, ftl_val a, ftl_val b)
 {
 	return ftl_imp_op(m, op, NULL, 2, (const ftl_val[]){a, b});
 }
-static inline ftl_val e_add(imp *m, ftl_val a, ftl_val b) { return op2(m, FTL_OP_add, a, b); }
-static inline ftl_val e_sub(imp *m, ftl_val a, ftl_val b) { return op2(m, FTL_OP_sub, a, b); }
-static inline ftl_val e_mul(imp *m, ftl_val a, ftl_val b) { return op2(m, FTL_OP_mul, a, b); }
-static inline ftl_val e_div(imp *m, ftl_val a, ftl_val b) { return op2(m, FTL_OP_div, a, b); }
+static inline ftl_val e_add(imp *m, ftl_val a, ftl_val b)
+{
+	return op2(m, FTL_OP_add, a, b);
+}
+static inline ftl_val e_sub(imp *m, ftl_val a, ftl_val b)
+{
+	return op2(m, FTL_OP_sub, a, b);
+}
+static inline ftl_val e_mul(imp *m, ftl_val a, ftl_val b)
+{
+	return op2(m, FTL_OP_mul, a, b);
+}
+static inline ftl_val e_div(imp *m, ftl_val a, ftl_val b)
+{
+	return op2(m, FTL_OP_div, a, b);
+}
 static inline ftl_val e_where(imp *m, ftl_val c, ftl_val a, ftl_val b)
 {
 	return ftl_imp_op(m, FTL_OP_where, NULL, 3, (const ftl_val[]){c, a, b});
 }
 /* v with a number of its own type */
-static inline ftl_val e_num(imp *m, ftl_val like, double v) { return ftl_imp_scalar(m, dtype_of(m, like), v); }
-static inline ftl_val e_addf(imp *m, ftl_val a, double v) { return e_add(m, a, e_num(m, a, v)); }
-static inline ftl_val e_mulf(imp *m, ftl_val a, double v) { return v == 1 ? a : e_mul(m, a, e_num(m, a, v)); }
+static inline ftl_val e_num(imp *m, ftl_val like, double v)
+{
+	return ftl_imp_scalar(m, dtype_of(m, like), v);
+}
+static inline ftl_val e_addf(imp *m, ftl_val a, double v)
+{
+	return e_add(m, a, e_num(m, a, v));
+}
+static inline ftl_val e_mulf(imp *m, ftl_val a, double v)
+{
+	return v == 1 ? a : e_mul(m, a, e_num(m, a, v));
+}
 
 ftl_val ftl_imp_cast(imp *m, ftl_val v, ftl_dtype t);
 ftl_val ftl_imp_reshape(imp *m, ftl_val v, int rank, const ftl_dim *dims);

@@ -42,7 +42,7 @@ void ftl_imp_fail(imp *m, ftl_status_code code, const char *fmt, ...)
 	if (c) {
 		const char *domain = c->node->domain && strcmp(c->node->domain, "ai.onnx") ? c->node->domain : "";
 		ftl_fail(m->diag, code, "%s: node \"%.200s\" (%s%s%.80s, opset %lld): %s", m->file, c->loc, domain,
-			*domain ? "::" : "", c->node->op_type ? c->node->op_type : "", (long long)c->opset, text);
+			 *domain ? "::" : "", c->node->op_type ? c->node->op_type : "", (long long)c->opset, text);
 	} else {
 		ftl_fail(m->diag, code, "%s: %s", m->file, text);
 	}
@@ -120,10 +120,11 @@ static void check_supported(imp *m)
 		return;
 	ftl_text_init(&t, m->tmp);
 	for (uint32_t i = 0; i < s.list.n && t.n < 600; i++)
-		ftl_text_add(&t, "%s%s%s (%u node%s)", i ? ", " : "", s.list.v[i]->name, s.list.v[i]->why ? s.list.v[i]->why : "",
-			s.list.v[i]->count, s.list.v[i]->count == 1 ? "" : "s");
-	unsupported(m, "unsupported operators: %s; export the model with standard operators of opset %d to %d", t.v, OLDEST_OPSET,
-		NEWEST_OPSET);
+		ftl_text_add(&t, "%s%s%s (%u node%s)", i ? ", " : "", s.list.v[i]->name,
+			     s.list.v[i]->why ? s.list.v[i]->why : "", s.list.v[i]->count,
+			     s.list.v[i]->count == 1 ? "" : "s");
+	unsupported(m, "unsupported operators: %s; export the model with standard operators of opset %d to %d", t.v,
+		    OLDEST_OPSET, NEWEST_OPSET);
 }
 
 /* ---- inputs ---- */
@@ -261,7 +262,7 @@ static void input_type(imp *m, const inputs *in, const Onnx__ValueInfoProto *vi,
 	t = ftl_onnx_dtype(vi->type->tensor_type->elem_type);
 	if (t == FTL_NO_DTYPE || ftl_onnx_dtype_packed(vi->type->tensor_type->elem_type)) {
 		unsupported(m, "input \"%s\": element type %s is not supported", name,
-			ftl_onnx_dtype_name(vi->type->tensor_type->elem_type));
+			    ftl_onnx_dtype_name(vi->type->tensor_type->elem_type));
 		return;
 	}
 	if (!given && !s) {
@@ -273,7 +274,8 @@ static void input_type(imp *m, const inputs *in, const Onnx__ValueInfoProto *vi,
 		return;
 	}
 	if (rank > FTL_MAX_RANK) {
-		ftl_imp_fail(m, FTL_ERR_LIMIT, "input \"%s\": rank %zu is above the limit of %d", name, rank, FTL_MAX_RANK);
+		ftl_imp_fail(m, FTL_ERR_LIMIT, "input \"%s\": rank %zu is above the limit of %d", name, rank,
+			     FTL_MAX_RANK);
 		return;
 	}
 	for (size_t i = 0; i < rank; i++) {
@@ -282,7 +284,7 @@ static void input_type(imp *m, const inputs *in, const Onnx__ValueInfoProto *vi,
 
 		if (want >= 0 && d && d->has_dim_value && d->dim_value >= 0 && d->dim_value != want) {
 			bad_model(m, "input \"%s\": dim %zu is %lld in the model, %lld in the given shape", name, i,
-				(long long)d->dim_value, (long long)want);
+				  (long long)d->dim_value, (long long)want);
 			return;
 		}
 		if (want >= 0)
@@ -331,7 +333,8 @@ static void add_inputs(imp *m)
 	}
 	for (size_t i = 0; i < m->opt.n_dims && !m->failed; i++)
 		if (m->opt.dims[i].lo != m->opt.dims[i].hi)
-			ftl_dim_set_bounds(m->st, ftl_dim_sym(m->st, m->opt.dims[i].name), m->opt.dims[i].lo, m->opt.dims[i].hi);
+			ftl_dim_set_bounds(m->st, ftl_dim_sym(m->st, m->opt.dims[i].name), m->opt.dims[i].lo,
+					   m->opt.dims[i].hi);
 }
 
 /* A wrong declared type means that somebody else's view of the model differs from ours. */
@@ -340,8 +343,8 @@ static void check_output(imp *m, const Onnx__ValueInfoProto *vi, ftl_val v)
 	int32_t code = vi->type && vi->type->tensor_type ? vi->type->tensor_type->elem_type : 0;
 
 	if (code && !ftl_onnx_dtype_packed(code) && ftl_onnx_dtype(code) != dtype_of(m, v))
-		bad_model(m, "graph output \"%s\" is declared with element type %s, but is %s", vi->name, ftl_onnx_dtype_name(code),
-			ftl_onnx_dtype_name(ftl_onnx_dtype_code(dtype_of(m, v))));
+		bad_model(m, "graph output \"%s\" is declared with element type %s, but is %s", vi->name,
+			  ftl_onnx_dtype_name(code), ftl_onnx_dtype_name(ftl_onnx_dtype_code(dtype_of(m, v))));
 }
 
 static void add_outputs(imp *m)
@@ -378,7 +381,8 @@ static const char *base_name(const char *path)
 
 static void set_opsets(imp *m)
 {
-	static const int64_t by_ir[] = {1, 1, 1, 1, 9, 10, 11, 14, 19, 20, 21}; /* the opset each IR version came with */
+	static const int64_t by_ir[] = {1,  1,  1,  1,  9, 10,
+					11, 14, 19, 20, 21}; /* the opset each IR version came with */
 	const Onnx__ModelProto *model = m->model;
 	int64_t *v;
 
@@ -408,7 +412,7 @@ static void index_rows(imp *m)
 	m->rows = ftl_map_new(m->tmp);
 	for (size_t i = ftl_imp_nrows; i-- > 0;) /* backwards, so that the first row of an op stays */
 		ftl_map_set(m->rows, ftl_arena_printf(m->tmp, "%s::%s", ftl_imp_rows[i].domain, ftl_imp_rows[i].name),
-			(void *)&ftl_imp_rows[i]);
+			    (void *)&ftl_imp_rows[i]);
 }
 
 static void index_functions(imp *m)
@@ -416,8 +420,8 @@ static void index_functions(imp *m)
 	m->functions = ftl_map_new(m->tmp);
 	for (size_t i = 0; i < m->model->n_functions && !m->failed; i++) {
 		Onnx__FunctionProto *fn = m->model->functions[i];
-		char *key = ftl_arena_printf(m->tmp, "%s::%s:%s", fn->domain ? fn->domain : "", fn->name ? fn->name : "",
-			fn->overload ? fn->overload : "");
+		char *key = ftl_arena_printf(m->tmp, "%s::%s:%s", fn->domain ? fn->domain : "",
+					     fn->name ? fn->name : "", fn->overload ? fn->overload : "");
 		if (ftl_map_get(m->functions, key))
 			bad_model(m, "function %s is defined twice", key);
 		ftl_map_set(m->functions, key, fn);
@@ -433,12 +437,14 @@ static ftl_status import(imp *m, const uint8_t *data, size_t n, const char *full
 {
 	ProtobufCMessage *msg;
 
-	FTL_TRY(ftl_wire_unpack(m->tmp, &onnx__model_proto__descriptor, data, n, m->opt.max_bytes, full_name, m->diag, &msg));
+	FTL_TRY(ftl_wire_unpack(m->tmp, &onnx__model_proto__descriptor, data, n, m->opt.max_bytes, full_name, m->diag,
+				&msg));
 	m->model = (const Onnx__ModelProto *)msg;
 	if (!m->model->graph)
 		return ftl_fail(m->diag, FTL_ERR_MODEL, "%s: not an ONNX model: it has no graph", full_name);
 	m->ir_version = m->model->ir_version;
-	m->g = ftl_graph_new(m->arena, m->model->graph->name && *m->model->graph->name ? m->model->graph->name : "main");
+	m->g = ftl_graph_new(m->arena,
+			     m->model->graph->name && *m->model->graph->name ? m->model->graph->name : "main");
 	m->st = m->g->st;
 	m->b = (ftl_builder){.g = m->g, .region = m->g->body, .loc = "", .diag = &m->local};
 	m->nodes_left = m->opt.max_nodes ? m->opt.max_nodes : MIN_NODES + n / BYTES_PER_NODE;
@@ -466,7 +472,7 @@ static ftl_status import(imp *m, const uint8_t *data, size_t n, const char *full
 }
 
 static ftl_status run(ftl_arena *arena, const void *data, size_t n, bool mapped, const char *name, const char *dir,
-	const ftl_import_options *opt, ftl_diag *d, ftl_graph **out)
+		      const ftl_import_options *opt, ftl_diag *d, ftl_graph **out)
 {
 	imp *m = FTL_NEW(arena, imp);
 	ftl_status_code rc;
@@ -480,20 +486,27 @@ static ftl_status run(ftl_arena *arena, const void *data, size_t n, bool mapped,
 	ftl_arena_defer(arena, drop_tmp, m->tmp);
 	m->diag = d;
 	m->file = base_name(name);
-	m->src = (ftl_tensor_src){.arena = arena, .base = data, .base_size = n, .file = m->file, .dir = dir,
-		.files = ftl_map_new(m->tmp), .mapped = mapped, .diag = d};
+	m->src = (ftl_tensor_src){.arena = arena,
+				  .base = data,
+				  .base_size = n,
+				  .file = m->file,
+				  .dir = dir,
+				  .files = ftl_map_new(m->tmp),
+				  .mapped = mapped,
+				  .diag = d};
 	rc = import(m, data, n, name, out);
 	ftl_arena_free(m->tmp);
 	return rc;
 }
 
 ftl_status ftl_onnx_import_memory(ftl_arena *arena, const void *data, size_t n, const char *name, const char *dir,
-	const ftl_import_options *opt, ftl_diag *d, ftl_graph **out)
+				  const ftl_import_options *opt, ftl_diag *d, ftl_graph **out)
 {
 	return run(arena, data, n, false, name, dir, opt, d, out);
 }
 
-ftl_status ftl_onnx_import(ftl_arena *arena, const char *path, const ftl_import_options *opt, ftl_diag *d, ftl_graph **out)
+ftl_status ftl_onnx_import(ftl_arena *arena, const char *path, const ftl_import_options *opt, ftl_diag *d,
+			   ftl_graph **out)
 {
 	ftl_file f;
 

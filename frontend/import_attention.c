@@ -52,7 +52,8 @@ static ftl_val repeat_heads(imp *m, ftl_val x, int64_t times)
 
 static int64_t group_size(imp *m, ftl_val q, ftl_val k)
 {
-	int64_t hq = ftl_imp_const_dim(m, q, 1, "the number of heads"), hk = ftl_imp_const_dim(m, k, 1, "the number of heads");
+	int64_t hq = ftl_imp_const_dim(m, q, 1, "the number of heads"),
+		hk = ftl_imp_const_dim(m, k, 1, "the number of heads");
 
 	if (!m->failed && (hk <= 0 || hq % hk))
 		bad_model(m, "%lld query heads are not a multiple of %lld key heads", (long long)hq, (long long)hk);
@@ -132,7 +133,8 @@ static ftl_val pad_mask(imp *m, ftl_val mask, ftl_dim kv)
 	a = NEW_ATTRS(m, pad);
 	a->axes = ftl_imp_ints_copy(m, 1, &last);
 	a->pads = ftl_imp_dims_copy(m, 2, pads);
-	return ftl_imp_op(m, FTL_OP_pad, a, 2, (const ftl_val[]){mask, ftl_imp_scalar(m, dtype_of(m, mask), -INFINITY)});
+	return ftl_imp_op(m, FTL_OP_pad, a, 2,
+			  (const ftl_val[]){mask, ftl_imp_scalar(m, dtype_of(m, mask), -INFINITY)});
 }
 
 void ftl_imp_do_attention(imp *m)
@@ -183,8 +185,9 @@ void ftl_imp_do_attention(imp *m)
 			row[0] = ftl_imp_dim(m, len, 0);
 			row[1] = row[2] = row[3] = dim_c(m, 1);
 			a.zero_masked = true;
-			i = e_add(m, i, e_sub(m, ftl_imp_reshape(m, ftl_imp_cast(m, len, FTL_I64), 4, row),
-				ftl_imp_dim_scalar(m, nq, FTL_I64)));
+			i = e_add(m, i,
+				  e_sub(m, ftl_imp_reshape(m, ftl_imp_cast(m, len, FTL_I64), 4, row),
+					ftl_imp_dim_scalar(m, nq, FTL_I64)));
 		}
 		dist = e_sub(m, j, i);
 		if (causal)
@@ -284,7 +287,7 @@ void ftl_imp_do_rotary(imp *m)
 	if (rotary == 0)
 		rotary = ftl_imp_const_dim(m, x, 3, "the head size");
 	x = ftl_imp_rotate(m, x, ftl_imp_need(m, 1), ftl_imp_need(m, 2), ftl_imp_in(m, 3), rotary,
-		ftl_imp_i(m, "interleaved", 0) != 0);
+			   ftl_imp_i(m, "interleaved", 0) != 0);
 	ftl_imp_out(m, 0, flat ? ftl_imp_merge_heads(m, x) : x);
 }
 
@@ -295,7 +298,8 @@ void ftl_imp_do_rotary(imp *m)
 void ftl_imp_do_tensor_scatter(imp *m)
 {
 	ftl_val cache = ftl_imp_need(m, 0), update = ftl_imp_need(m, 1), w = ftl_imp_in(m, 2), at, in, got, idx;
-	int r = rank_of(m, cache), axis = ftl_imp_axis(m, ftl_imp_i(m, "axis", -2), r), perm[FTL_MAX_RANK], back[FTL_MAX_RANK];
+	int r = rank_of(m, cache), axis = ftl_imp_axis(m, ftl_imp_i(m, "axis", -2), r), perm[FTL_MAX_RANK],
+	    back[FTL_MAX_RANK];
 	bool circular = !strcmp(ftl_imp_s(m, "mode", "linear"), "circular");
 	ftl_dim n = ftl_imp_dim(m, cache, axis), k = ftl_imp_dim(m, update, axis), d[FTL_MAX_RANK], two[2];
 	struct ftl_attrs_gather_nd *g = NEW_ATTRS(m, gather_nd);
@@ -313,10 +317,11 @@ void ftl_imp_do_tensor_scatter(imp *m)
 			at = op2(m, FTL_OP_mod, at, ftl_imp_dim_scalar(m, n, FTL_I64));
 	}
 	in = op2(m, FTL_OP_and, op2(m, FTL_OP_ge, at, e_num(m, at, 0)),
-		op2(m, FTL_OP_lt, at, ftl_imp_dim_scalar(m, k, FTL_I64)));
+		 op2(m, FTL_OP_lt, at, ftl_imp_dim_scalar(m, k, FTL_I64)));
 	two[1] = n;
 	idx = ftl_imp_op(m, FTL_OP_clip, NULL, 3,
-		(const ftl_val[]){at, e_num(m, at, 0), ftl_imp_dim_scalar(m, ftl_dim_sub(m->st, k, dim_c(m, 1)), FTL_I64)});
+			 (const ftl_val[]){at, e_num(m, at, 0),
+					   ftl_imp_dim_scalar(m, ftl_dim_sub(m->st, k, dim_c(m, 1)), FTL_I64)});
 	idx = ftl_imp_unsqueeze(m, ftl_imp_expand(m, idx, 2, two), 2);
 	/* the sequence axis next to the batch, gathered there, and back */
 	perm[0] = 0;

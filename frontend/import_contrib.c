@@ -49,7 +49,9 @@ void ftl_imp_do_ms_bias_softmax(imp *m)
 	if (inner && rb < r && rb > 0) {
 		int lead = rb - (r - axis);
 		for (int i = 0; i < r; i++)
-			d[i] = i < lead ? ftl_imp_dim(m, bias, i) : i < axis ? dim_c(m, 1) : ftl_imp_dim(m, bias, rb - (r - i));
+			d[i] = i < lead   ? ftl_imp_dim(m, bias, i)
+			       : i < axis ? dim_c(m, 1)
+					  : ftl_imp_dim(m, bias, rb - (r - i));
 		bias = lead >= 0 ? ftl_imp_reshape(m, bias, r, d) : bias;
 	}
 	x = e_add(m, x, bias);
@@ -82,8 +84,9 @@ void ftl_imp_do_ms_fused_matmul(imp *m)
 		a = batch_to_rows(m, a);
 	if (ftl_imp_i(m, "transBatchB", 0) != 0)
 		b = batch_to_rows(m, b);
-	ftl_imp_out(m, 0, ftl_imp_matmul(m, a, b, ftl_imp_i(m, "transA", 0) != 0 && rank_of(m, a) > 1,
-		ftl_imp_i(m, "transB", 0) != 0 && rank_of(m, b) > 1, ftl_imp_f(m, "alpha", 1)));
+	ftl_imp_out(m, 0,
+		    ftl_imp_matmul(m, a, b, ftl_imp_i(m, "transA", 0) != 0 && rank_of(m, a) > 1,
+				   ftl_imp_i(m, "transB", 0) != 0 && rank_of(m, b) > 1, ftl_imp_f(m, "alpha", 1)));
 }
 
 void ftl_imp_do_ms_fused_gemm(imp *m)
@@ -92,11 +95,12 @@ void ftl_imp_do_ms_fused_gemm(imp *m)
 	double beta = ftl_imp_f(m, "beta", 1);
 
 	y = ftl_imp_matmul(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_i(m, "transA", 0) != 0,
-		ftl_imp_i(m, "transB", 0) != 0, ftl_imp_f(m, "alpha", 1));
+			   ftl_imp_i(m, "transB", 0) != 0, ftl_imp_f(m, "alpha", 1));
 	if (c && beta != 0)
 		y = e_add(m, y, e_mulf(m, c, beta));
-	ftl_imp_out(m, 0, ftl_imp_activation(m, y, ftl_imp_s(m, "activation", ""), ftl_imp_f(m, "activation_alpha", 0),
-		ftl_imp_f(m, "activation_beta", 0)));
+	ftl_imp_out(m, 0,
+		    ftl_imp_activation(m, y, ftl_imp_s(m, "activation", ""), ftl_imp_f(m, "activation_alpha", 0),
+				       ftl_imp_f(m, "activation_beta", 0)));
 }
 
 /* ---- normalizations ---- */
@@ -110,8 +114,9 @@ void ftl_imp_do_ms_skip_norm(imp *m)
 	s = e_add(m, x, skip);
 	if (bias)
 		s = e_add(m, s, bias);
-	ftl_imp_out(m, 0, ftl_imp_norm(m, m->cur->row->op, s, ftl_imp_need(m, 2), rms ? 0 : ftl_imp_in(m, 3), -1,
-		ftl_imp_f(m, "epsilon", 1e-12f)));
+	ftl_imp_out(m, 0,
+		    ftl_imp_norm(m, m->cur->row->op, s, ftl_imp_need(m, 2), rms ? 0 : ftl_imp_in(m, 3), -1,
+				 ftl_imp_f(m, "epsilon", 1e-12f)));
 	ftl_imp_out(m, 3, s);
 }
 
@@ -127,17 +132,19 @@ void ftl_imp_do_ms_embed_layer_norm(imp *m)
 		p = ftl_imp_gather(m, ftl_imp_need(m, 3), pos, 0);
 	else
 		p = ftl_imp_slice(m, ftl_imp_need(m, 3), 0, dim_c(m, 0),
-			ftl_dim_min(m->st, ftl_imp_dim(m, ids, 1), ftl_imp_dim(m, ftl_imp_need(m, 3), 0)));
+				  ftl_dim_min(m->st, ftl_imp_dim(m, ids, 1), ftl_imp_dim(m, ftl_imp_need(m, 3), 0)));
 	s = e_add(m, s, p);
 	if (seg && ftl_imp_in(m, 4))
 		s = e_add(m, s, ftl_imp_gather(m, ftl_imp_in(m, 4), seg, 0));
-	ftl_imp_out(m, 0, ftl_imp_norm(m, FTL_OP_layer_norm, s, ftl_imp_need(m, 5), ftl_imp_need(m, 6), -1,
-		ftl_imp_f(m, "epsilon", 1e-12f)));
+	ftl_imp_out(m, 0,
+		    ftl_imp_norm(m, FTL_OP_layer_norm, s, ftl_imp_need(m, 5), ftl_imp_need(m, 6), -1,
+				 ftl_imp_f(m, "epsilon", 1e-12f)));
 	ftl_imp_out(m, 2, s);
 	if (!ftl_imp_wants(m, 1) || m->failed)
 		return;
 	if (mask) {
-		ftl_imp_out(m, 1, ftl_imp_reduce(m, FTL_OP_reduce_sum, ftl_imp_cast(m, mask, FTL_I32), 1, &last, false));
+		ftl_imp_out(m, 1,
+			    ftl_imp_reduce(m, FTL_OP_reduce_sum, ftl_imp_cast(m, mask, FTL_I32), 1, &last, false));
 	} else {
 		struct ftl_attrs_fill *f = NEW_ATTRS(m, fill);
 		ftl_dim b = ftl_imp_dim(m, ids, 0);

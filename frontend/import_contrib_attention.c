@@ -48,9 +48,10 @@ static ftl_val mask_bias(imp *m, ftl_val mask, ftl_dim b, ftl_dim kv, ftl_dtype 
 		if (two != 1 || single == 1) {
 			ok = op2(m, FTL_OP_lt, j, ftl_imp_reshape(m, mask, 4, col));
 		} else {
-			ftl_val end = ftl_imp_slice(m, mask, 0, dim_c(m, 0), b), begin = ftl_imp_slice(m, mask, 0, b, b);
+			ftl_val end = ftl_imp_slice(m, mask, 0, dim_c(m, 0), b),
+				begin = ftl_imp_slice(m, mask, 0, b, b);
 			ok = op2(m, FTL_OP_and, op2(m, FTL_OP_lt, j, ftl_imp_reshape(m, end, 4, col)),
-				op2(m, FTL_OP_ge, j, ftl_imp_reshape(m, begin, 4, col)));
+				 op2(m, FTL_OP_ge, j, ftl_imp_reshape(m, begin, 4, col)));
 		}
 	} else if (r == 2) {
 		four[0] = ftl_imp_dim(m, mask, 0);
@@ -232,7 +233,8 @@ static ftl_val token_positions(imp *m, ftl_val pos, ftl_dim b, ftl_dim s)
 	int64_t one;
 
 	pos = ftl_imp_cast(m, pos, FTL_I64);
-	if (rank_of(m, pos) <= 1 && (rank_of(m, pos) == 0 || (ftl_dim_is_const(m->st, ftl_imp_dim(m, pos, 0), &one) && one == 1)))
+	if (rank_of(m, pos) <= 1 &&
+	    (rank_of(m, pos) == 0 || (ftl_dim_is_const(m->st, ftl_imp_dim(m, pos, 0), &one) && one == 1)))
 		return ftl_imp_expand(m, e_add(m, ftl_imp_range(m, s, FTL_I64), pos), 2, two);
 	return pos;
 }
@@ -245,7 +247,8 @@ void ftl_imp_do_ms_rotary(imp *m)
 
 	ftl_imp_want_rank(m, x, 3, 4, "the input");
 	if (flat && heads == 0 && !m->failed)
-		heads = ftl_imp_const_dim(m, x, 2, "the hidden size") / (2 * ftl_imp_const_dim(m, cos, 1, "the cache's size"));
+		heads = ftl_imp_const_dim(m, x, 2, "the hidden size") /
+			(2 * ftl_imp_const_dim(m, cos, 1, "the cache's size"));
 	if (flat)
 		x = ftl_imp_split_heads(m, x, heads);
 	if (m->failed)
@@ -282,15 +285,15 @@ static ftl_val present(imp *m, const gqa *g, ftl_val old, ftl_val fresh)
 	at = op2(m, FTL_OP_min, at, ftl_imp_dim_scalar(m, last, FTL_I64));
 	a->batch_dims = 1;
 	all = ftl_imp_op(m, FTL_OP_gather_nd, a, 2,
-		(const ftl_val[]){ftl_imp_transpose(m, all, perm), ftl_imp_unsqueeze(m, at, 2)});
+			 (const ftl_val[]){ftl_imp_transpose(m, all, perm), ftl_imp_unsqueeze(m, at, 2)});
 	return ftl_imp_transpose(m, all, perm);
 }
 
 void ftl_imp_do_ms_group_query_attention(imp *m)
 {
-	ftl_val q = ftl_imp_need(m, 0), k = ftl_imp_in(m, 1), v = ftl_imp_in(m, 2), pk = ftl_imp_in(m, 3), pv = ftl_imp_in(m, 4),
-		lens = ftl_imp_need(m, 5), total = ftl_imp_need(m, 6), cos = ftl_imp_in(m, 7), sin = ftl_imp_in(m, 8),
-		pos = ftl_imp_in(m, 9), extra = ftl_imp_in(m, 10), y, i, j, ok;
+	ftl_val q = ftl_imp_need(m, 0), k = ftl_imp_in(m, 1), v = ftl_imp_in(m, 2), pk = ftl_imp_in(m, 3),
+		pv = ftl_imp_in(m, 4), lens = ftl_imp_need(m, 5), total = ftl_imp_need(m, 6), cos = ftl_imp_in(m, 7),
+		sin = ftl_imp_in(m, 8), pos = ftl_imp_in(m, 9), extra = ftl_imp_in(m, 10), y, i, j, ok;
 	int64_t heads = ftl_imp_i(m, "num_heads", 0), kv = ftl_imp_i(m, "kv_num_heads", 0), d,
 		window = ftl_imp_i(m, "local_window_size", -1);
 	imp_attention a = {.scale = ftl_imp_f(m, "scale", 0), .softcap = ftl_imp_f(m, "softcap", 0)};
@@ -349,7 +352,7 @@ void ftl_imp_do_ms_group_query_attention(imp *m)
 	j = ftl_imp_range(m, ftl_imp_dim(m, k, 2), FTL_I64);
 	/* a padded query sees no padded keys either */
 	ok = op2(m, FTL_OP_and, op2(m, FTL_OP_le, j, i),
-		op2(m, FTL_OP_le, j, ftl_imp_reshape(m, ftl_imp_cast(m, lens, FTL_I64), 4, last)));
+		 op2(m, FTL_OP_le, j, ftl_imp_reshape(m, ftl_imp_cast(m, lens, FTL_I64), 4, last)));
 	if (window > 0)
 		ok = op2(m, FTL_OP_and, ok, op2(m, FTL_OP_gt, j, e_addf(m, i, -(double)window)));
 	a.bias = sum(m, extra, penalty(m, ok, t, lowest(t)));

@@ -147,29 +147,36 @@ typedef struct variable {
 	imp_seq *seq; /* SEQUENCE: what the body sees */
 } variable;
 
-/* Does the body hand input `in` back as output `out`, renamed at most? */
-static bool passes_through(const Onnx__GraphProto *gp, const char *in, const char *out)
+/* What the body's Identity nodes rename: new name -> old one. */
+static ftl_map *renamed(imp *m, const Onnx__GraphProto *gp)
 {
-	for (int hops = 0; hops < 16; hops++) {
-		const Onnx__NodeProto *by = NULL;
+	ftl_map *names = ftl_map_new(m->tmp);
+
+	for (size_t i = 0; i < gp->n_node; i++) {
+		const Onnx__NodeProto *n = gp->node[i];
+		if (n->op_type && !strcmp(n->op_type, "Identity") && n->n_input == 1 && n->n_output == 1)
+			ftl_map_set(names, n->output[0], n->input[0]);
+	}
+	return names;
+}
+
+/* Does the body hand input `in` back as output `out`, renamed at most? */
+static bool passes_through(const ftl_map *names, const char *in, const char *out)
+{
+	for (int hops = 0; out && hops < 16; hops++) {
 		if (!strcmp(in, out))
 			return true;
-		for (size_t i = 0; i < gp->n_node && !by; i++)
-			if (gp->node[i]->op_type && !strcmp(gp->node[i]->op_type, "Identity") && gp->node[i]->n_input == 1 &&
-				gp->node[i]->n_output == 1 && !strcmp(gp->node[i]->output[0], out))
-				by = gp->node[i];
-		if (!by)
-			return false;
-		out = by->input[0];
+		out = ftl_map_get(names, out);
 	}
 	return false;
 }
 
-static void start(imp *m, variable *v, const Onnx__GraphProto *gp, size_t in, size_t out)
+static void start(imp *m, variable *v, const ftl_map *names, const Onnx__GraphProto *gp, size_t in, size_t out)
 {
-	const char *pi = gp->input[in]->name ? gp->input[in]->name : "", *po = gp->output[out]->name ? gp->output[out]->name : "";
+	const char *pi = gp->input[in]->name ? gp->input[in]->name : "",
+		   *po = gp->output[out]->name ? gp->output[out]->name : "";
 
-	if (passes_through(gp, pi, po)) {
+	if (passes_through(names, pi, po)) {
 		v->kind = SAME;
 	} else if (v->init.seq) {
 		v->kind = SEQUENCE;
@@ -193,8 +200,8 @@ static bool widen(imp *m, variable *v, const char *name)
 	if (m->failed)
 		return false;
 	if (r->dtype != v->type.dtype || r->rank != v->type.rank) {
-		unsupported(m, "loop variable \"%s\" changes from %s of rank %d to %s of rank %d", name, ftl_dtype_name(v->type.dtype),
-			v->type.rank, ftl_dtype_name(r->dtype), r->rank);
+		unsupported(m, "loop variable \"%s\" changes from %s of rank %d to %s of rank %d", name,
+			    ftl_dtype_name(v->type.dtype), v->type.rank, ftl_dtype_name(r->dtype), r->rank);
 		return false;
 	}
 	for (int i = 0; i < r->rank; i++) {
@@ -270,8 +277,12 @@ static bool loop_body(imp *m, loop *l, ftl_val trips, ftl_val cond)
 	l->id = ftl_node_new(&m->b, FTL_OP_loop, in, nin, NULL, nout);
 	r = ftl_region_new(m->g, l->id);
 	inside was = enter(m, r);
-	ftl_imp_bind(m, input_name(l->gp, 0), (imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, FTL_I64, 0, NULL), input_name(l->gp, 0))});
-	ftl_imp_bind(m, input_name(l->gp, 1), (imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, FTL_BOOL, 0, NULL), input_name(l->gp, 1))});
+	ftl_imp_bind(
+		m, input_name(l->gp, 0),
+		(imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, FTL_I64, 0, NULL), input_name(l->gp, 0))});
+	ftl_imp_bind(
+		m, input_name(l->gp, 1),
+		(imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, FTL_BOOL, 0, NULL), input_name(l->gp, 1))});
 	for (uint32_t k = 0; k < l->nvar; k++)
 		bind_variable(m, &l->var[k], r, input_name(l->gp, k + 2));
 	ftl_imp_graph(m, l->gp);
@@ -305,16 +316,17 @@ void ftl_imp_do_loop(imp *m)
 		return;
 	l.nvar = m->cur->nin > 2 ? m->cur->nin - 2 : 0;
 	if (l.gp->n_input != l.nvar + 2 || l.gp->n_output < l.nvar + 1 || l.gp->n_output > IMP_MAX_IN ||
-		m->cur->nout > l.gp->n_output - 1) {
-		bad_model(m, "has %u inputs and %u outputs, its body %zu and %zu", m->cur->nin, m->cur->nout, l.gp->n_input,
-			l.gp->n_output);
+	    m->cur->nout > l.gp->n_output - 1) {
+		bad_model(m, "has %u inputs and %u outputs, its body %zu and %zu", m->cur->nin, m->cur->nout,
+			  l.gp->n_input, l.gp->n_output);
 		return;
 	}
 	l.nscan = (uint32_t)l.gp->n_output - 1 - l.nvar;
 	l.var = FTL_NEW_N(m->tmp, variable, l.nvar + 1);
+	ftl_map *names = renamed(m, l.gp);
 	for (uint32_t k = 0; k < l.nvar && !m->failed; k++) {
 		l.var[k].init = m->cur->in[k + 2];
-		start(m, &l.var[k], l.gp, k + 2, k + 1);
+		start(m, &l.var[k], names, l.gp, k + 2, k + 1);
 	}
 	trips = as_scalar(m, trips);
 	if (trips)
@@ -399,7 +411,8 @@ static bool scan_body(imp *m, loop *l, const ftl_val *scanned, uint32_t nscanned
 			if (i != attrs->in_axes.v[k])
 				d[rank++] = t->dims[i];
 		const char *name = input_name(l->gp, l->nvar + k);
-		ftl_imp_bind(m, name, (imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, t->dtype, rank, d), name)});
+		ftl_imp_bind(m, name,
+			     (imp_bound){.v = ftl_param_new(m->g, r, ftl_type_make(m->g, t->dtype, rank, d), name)});
 	}
 	ftl_imp_graph(m, l->gp);
 	for (uint32_t k = 0; k < l->nvar && !m->failed; k++) {
@@ -427,9 +440,10 @@ void ftl_imp_do_scan(imp *m)
 	if (m->failed)
 		return;
 	if (nscanned < 1 || nscanned > m->cur->nin || l.gp->n_input != m->cur->nin ||
-		l.gp->n_output < m->cur->nin - (uint32_t)nscanned || l.gp->n_output > IMP_MAX_IN || m->cur->nout > l.gp->n_output) {
-		bad_model(m, "has %u inputs (%lld scanned) and %u outputs, its body %zu and %zu", m->cur->nin, (long long)nscanned,
-			m->cur->nout, l.gp->n_input, l.gp->n_output);
+	    l.gp->n_output < m->cur->nin - (uint32_t)nscanned || l.gp->n_output > IMP_MAX_IN ||
+	    m->cur->nout > l.gp->n_output) {
+		bad_model(m, "has %u inputs (%lld scanned) and %u outputs, its body %zu and %zu", m->cur->nin,
+			  (long long)nscanned, m->cur->nout, l.gp->n_input, l.gp->n_output);
 		return;
 	}
 	l.nvar = m->cur->nin - (uint32_t)nscanned;

@@ -25,14 +25,17 @@ static bool read_window(imp *m, ftl_val x, const ftl_dim *kernel, window *w)
 	if (m->failed)
 		return false;
 	w->n = rank_of(m, x) - 2;
-	if (strcmp(how, "NOTSET") && strcmp(how, "VALID") && strcmp(how, "SAME_UPPER") && strcmp(how, "SAME_LOWER") && *how) {
+	if (strcmp(how, "NOTSET") && strcmp(how, "VALID") && strcmp(how, "SAME_UPPER") && strcmp(how, "SAME_LOWER") &&
+	    *how) {
 		bad_model(m, "auto_pad \"%s\" is unknown", how);
 		return false;
 	}
 	if ((k.n && k.n != (uint32_t)w->n) || (!k.n && !kernel) || (s.n && s.n != (uint32_t)w->n) ||
-		(d.n && d.n != (uint32_t)w->n) || (p.n && p.n != 2 * (uint32_t)w->n)) {
-		bad_model(m, "kernel_shape, strides, dilations and pads have %u, %u, %u and %u entries for %d spatial axes", k.n, s.n,
-			d.n, p.n, w->n);
+	    (d.n && d.n != (uint32_t)w->n) || (p.n && p.n != 2 * (uint32_t)w->n)) {
+		bad_model(
+			m,
+			"kernel_shape, strides, dilations and pads have %u, %u, %u and %u entries for %d spatial axes",
+			k.n, s.n, d.n, p.n, w->n);
 		return false;
 	}
 	for (int i = 0; i < w->n; i++) {
@@ -67,7 +70,8 @@ static void pad_same(imp *m, ftl_val x, window *w)
 		return;
 	for (int i = 0; i < w->n; i++) {
 		ftl_dim in = ftl_imp_dim(m, x, i + 2), one = dim_c(m, 1), s = dim_c(m, w->strides[i]);
-		ftl_dim reach = ftl_dim_add(st, ftl_dim_mul(st, ftl_dim_sub(st, w->kernel[i], one), dim_c(m, w->dilations[i])), one);
+		ftl_dim reach = ftl_dim_add(
+			st, ftl_dim_mul(st, ftl_dim_sub(st, w->kernel[i], one), dim_c(m, w->dilations[i])), one);
 		ftl_dim span = ftl_dim_mul(st, ftl_dim_sub(st, ftl_dim_ceildiv(st, in, s), one), s);
 		ftl_dim total = ftl_dim_max(st, ftl_dim_sub(st, ftl_dim_add(st, span, reach), in), dim_c(m, 0));
 		ftl_dim half = ftl_dim_div(st, total, dim_c(m, 2)), rest = ftl_dim_sub(st, total, half);
@@ -121,7 +125,9 @@ void ftl_imp_do_ms_fused_conv(imp *m)
 
 	if (z)
 		y = e_add(m, y, z);
-	ftl_imp_out(m, 0, ftl_imp_activation(m, y, ftl_imp_s(m, "activation", ""), p.n > 0 ? p.v[0] : 0, p.n > 1 ? p.v[1] : 0));
+	ftl_imp_out(
+		m, 0,
+		ftl_imp_activation(m, y, ftl_imp_s(m, "activation", ""), p.n > 0 ? p.v[0] : 0, p.n > 1 ? p.v[1] : 0));
 }
 
 void ftl_imp_do_conv_transpose(imp *m)
@@ -142,7 +148,8 @@ void ftl_imp_do_conv_transpose(imp *m)
 		os.n -= 2;
 	}
 	if ((op.n && op.n != (uint32_t)w.n) || (os.n && os.n != (uint32_t)w.n)) {
-		bad_model(m, "output_padding and output_shape have %u and %u entries for %d spatial axes", op.n, os.n, w.n);
+		bad_model(m, "output_padding and output_shape have %u and %u entries for %d spatial axes", op.n, os.n,
+			  w.n);
 		return;
 	}
 	for (int i = 0; i < w.n; i++) {
@@ -156,9 +163,10 @@ void ftl_imp_do_conv_transpose(imp *m)
 		/* full = stride (in - 1) + extra + reach; what goes beyond the wanted size is cut off as padding */
 		ftl_symtab *st = m->st;
 		ftl_dim in = ftl_imp_dim(m, x, i + 2), one = dim_c(m, 1), s = dim_c(m, w.strides[i]);
-		ftl_dim reach = ftl_dim_add(st, ftl_dim_mul(st, ftl_dim_sub(st, kernel[i], one), dim_c(m, w.dilations[i])), one);
+		ftl_dim reach = ftl_dim_add(
+			st, ftl_dim_mul(st, ftl_dim_sub(st, kernel[i], one), dim_c(m, w.dilations[i])), one);
 		ftl_dim full = ftl_dim_add(st, ftl_dim_mul(st, s, ftl_dim_sub(st, in, one)),
-			ftl_dim_add(st, reach, dim_c(m, extra[i])));
+					   ftl_dim_add(st, reach, dim_c(m, extra[i])));
 		ftl_dim want = os.n ? dim_c(m, os.v[i]) : ftl_dim_mul(st, in, s), cut = ftl_dim_sub(st, full, want);
 		int64_t c;
 		if (ftl_dim_is_const(st, cut, &c) && c < 0) { /* too small: more at the end */
@@ -314,7 +322,7 @@ void ftl_imp_do_col2im(imp *m)
 	if (m->failed)
 		return;
 	if (!ftl_imp_known_i64s(m, ftl_imp_need(m, 1), image, MAX_SPATIAL, &n) ||
-		!ftl_imp_known_i64s(m, ftl_imp_need(m, 2), block, MAX_SPATIAL, &nb)) {
+	    !ftl_imp_known_i64s(m, ftl_imp_need(m, 2), block, MAX_SPATIAL, &nb)) {
 		unsupported(m, "image_shape and block_shape must be known at import");
 		return;
 	}
@@ -334,8 +342,9 @@ void ftl_imp_do_col2im(imp *m)
 		p[i] = dim_c(m, pads.n ? pads.v[i] : 0);
 		p[i + n] = dim_c(m, pads.n ? pads.v[i + n] : 0);
 		padding = pads.n ? pads.v[i] + pads.v[i + n] : 0;
-		if (block[i] <= 0 || block[i] > 4096 || strides[i] <= 0 || dilations[i] <= 0 || dilations[i] > 4096 || image[i] <= 0 ||
-			image[i] > 1 << 24 || padding < 0 || padding > 1 << 24 || k > (1 << 24) / block[i]) {
+		if (block[i] <= 0 || block[i] > 4096 || strides[i] <= 0 || dilations[i] <= 0 || dilations[i] > 4096 ||
+		    image[i] <= 0 || image[i] > 1 << 24 || padding < 0 || padding > 1 << 24 ||
+		    k > (1 << 24) / block[i]) {
 			bad_model(m, "image_shape, block_shape, dilations, strides or pads are out of range");
 			return;
 		}
@@ -353,7 +362,8 @@ void ftl_imp_do_col2im(imp *m)
 	if (m->failed)
 		return;
 	if (ck % k || ck > (1 << 20) || ck * k > 1 << 26) {
-		bad_model(m, "%lld channels are not a multiple of the block's %lld elements", (long long)ck, (long long)k);
+		bad_model(m, "%lld channels are not a multiple of the block's %lld elements", (long long)ck,
+			  (long long)k);
 		return;
 	}
 	float *w = ftl_arena_array(m->tmp, (size_t)(ck * k), sizeof *w);

@@ -13,15 +13,19 @@ const Onnx__FunctionProto *ftl_imp_function(const imp *m, const Onnx__NodeProto 
 	if (m->model->n_functions == 0)
 		return NULL;
 	key = ftl_arena_printf(m->tmp, "%s::%s:%s", n->domain ? n->domain : "", n->op_type ? n->op_type : "",
-		n->overload ? n->overload : "");
+			       n->overload ? n->overload : "");
 	return ftl_map_get(m->functions, key);
 }
 
 void ftl_imp_call(imp *m, const Onnx__FunctionProto *fn)
 {
 	imp_cur *call = m->cur;
-	imp_frame f = {.fn = fn, .call = call->node, .parent = m->frame, .loc = call->loc,
-		.depth = m->frame ? m->frame->depth + 1 : 1, .opsets = ftl_map_new(m->tmp)};
+	imp_frame f = {.fn = fn,
+		       .call = call->node,
+		       .parent = m->frame,
+		       .loc = call->loc,
+		       .depth = m->frame ? m->frame->depth + 1 : 1,
+		       .opsets = ftl_map_new(m->tmp)};
 	imp_scope *before;
 
 	for (const imp_frame *p = m->frame; p; p = p->parent) {
@@ -35,8 +39,8 @@ void ftl_imp_call(imp *m, const Onnx__FunctionProto *fn)
 		return;
 	}
 	if (call->nin > fn->n_input || call->nout > fn->n_output) {
-		bad_model(m, "has %u inputs and %u outputs, function %s has %zu and %zu", call->nin, call->nout, fn->name,
-			fn->n_input, fn->n_output);
+		bad_model(m, "has %u inputs and %u outputs, function %s has %zu and %zu", call->nin, call->nout,
+			  fn->name, fn->n_input, fn->n_output);
 		return;
 	}
 	for (size_t i = 0; i < fn->n_opset_import; i++) {

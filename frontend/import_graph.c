@@ -228,8 +228,10 @@ void ftl_imp_simple(imp *m, const imp_row *row)
 		nin--;
 	if (nin < (uint32_t)info->min_in || (info->max_in >= 0 && nin > (uint32_t)info->max_in)) {
 		bad_model(m, "has %u inputs, needs %s%d", nin,
-			info->max_in == info->min_in ? "" : nin < (uint32_t)info->min_in ? "at least " : "at most ",
-			nin < (uint32_t)info->min_in ? info->min_in : info->max_in);
+			  info->max_in == info->min_in   ? ""
+			  : nin < (uint32_t)info->min_in ? "at least "
+							 : "at most ",
+			  nin < (uint32_t)info->min_in ? info->min_in : info->max_in);
 		return;
 	}
 	if (nin > FTL_COUNT(in))
@@ -249,7 +251,9 @@ void ftl_imp_simple(imp *m, const imp_row *row)
 			*(int64_t *)(attrs + a->offset) = axis ? ftl_imp_axis(m, v, rank_of(m, ins[0])) : v;
 			break;
 		}
-		case FTL_ATTR_flag: *(bool *)(attrs + a->offset) = ftl_imp_i(m, onnx, def ? number(def) : 0) != 0; break;
+		case FTL_ATTR_flag:
+			*(bool *)(attrs + a->offset) = ftl_imp_i(m, onnx, def ? number(def) : 0) != 0;
+			break;
 		case FTL_ATTR_f64: *(double *)(attrs + a->offset) = ftl_imp_f(m, onnx, 0); break;
 		case FTL_ATTR_str: *(const char **)(attrs + a->offset) = ftl_imp_s(m, onnx, ""); break;
 		case FTL_ATTR_dtype: *(ftl_dtype *)(attrs + a->offset) = ftl_imp_dtype(m, onnx, FTL_NO_DTYPE); break;
@@ -270,8 +274,9 @@ void ftl_imp_simple(imp *m, const imp_row *row)
 static ftl_loc location(imp *m, const Onnx__NodeProto *n, size_t index)
 {
 	const char *in = m->frame ? m->frame->loc : NULL;
-	const char *name = n->name && *n->name ? n->name
-					       : ftl_arena_printf(m->arena, "%s_%zu", n->op_type ? n->op_type : "", index);
+	const char *name = n->name && *n->name
+				   ? n->name
+				   : ftl_arena_printf(m->arena, "%s_%zu", n->op_type ? n->op_type : "", index);
 
 	return in ? ftl_arena_printf(m->arena, "%s/%s", in, name) : name;
 }
@@ -348,7 +353,8 @@ static void report_cycle(imp *m, const Onnx__NodeProto *n, size_t index)
 {
 	for (size_t k = 0; k < n->n_output; k++) {
 		if (n->output[k][0] && ftl_imp_lookup(m, n->output[k])) {
-			bad_model(m, "node \"%s\" redefines the name \"%s\" of the graph around", location(m, n, index), n->output[k]);
+			bad_model(m, "node \"%s\" redefines the name \"%s\" of the graph around", location(m, n, index),
+				  n->output[k]);
 			return;
 		}
 	}
@@ -369,9 +375,12 @@ void ftl_imp_nodes(imp *m, size_t n, Onnx__NodeProto **nodes)
 	for (size_t i = 0; i < n; i++) {
 		ids[i] = (uint32_t)i;
 		for (size_t k = 0; k < nodes[i]->n_output; k++) {
-			const uint32_t *other = nodes[i]->output[k][0] ? ftl_map_get(o.maker, nodes[i]->output[k]) : NULL;
+			const uint32_t *other = nodes[i]->output[k][0] ? ftl_map_get(o.maker, nodes[i]->output[k])
+								       : NULL;
 			if (nodes[i]->output[k][0] && ftl_map_get(m->scope->names, nodes[i]->output[k])) {
-				bad_model(m, "name \"%s\" is defined twice: by node \"%s\", and as an input or initializer",
+				bad_model(
+					m,
+					"name \"%s\" is defined twice: by node \"%s\", and as an input or initializer",
 					nodes[i]->output[k], location(m, nodes[i], i));
 				return;
 			}
@@ -460,4 +469,3 @@ void ftl_imp_graph(imp *m, const Onnx__GraphProto *gp)
 	if (!m->failed)
 		ftl_imp_nodes(m, gp->n_node, gp->node);
 }
-

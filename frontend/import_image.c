@@ -62,7 +62,7 @@ static bool keep_aspect(imp *m, const resize *r, ftl_dim *dims, double *scales)
 	for (int i = 0; i < r->n; i++) {
 		int64_t in, want;
 		if (!ftl_dim_is_const(m->st, ftl_imp_dim(m, r->x, r->axes[i]), &in) ||
-			!ftl_dim_is_const(m->st, dims[r->axes[i]], &want) || in == 0) {
+		    !ftl_dim_is_const(m->st, dims[r->axes[i]], &want) || in == 0) {
 			unsupported(m, "keep_aspect_ratio_policy needs sizes known at import");
 			return false;
 		}
@@ -109,7 +109,8 @@ static void resize_dynamic(imp *m, const resize *r, struct ftl_attrs_resize *a)
 	for (int i = 0; i < FTL_MAX_RANK; i++)
 		ones[i] = 1;
 	if (r->sizes)
-		in[3] = spread(m, r, ftl_imp_cast(m, r->sizes, FTL_I64), r->n == r->rank ? 0 : op1(m, FTL_OP_shape, r->x));
+		in[3] = spread(m, r, ftl_imp_cast(m, r->sizes, FTL_I64),
+			       r->n == r->rank ? 0 : op1(m, FTL_OP_shape, r->x));
 	else
 		in[2] = spread(m, r, r->scales, ftl_imp_bytes(m, FTL_F32, 1, &rank, ones));
 	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_resize, a, in[3] ? 4 : 3, in));
@@ -258,7 +259,7 @@ void ftl_imp_do_grid_sample(imp *m)
 	a->padding = ftl_imp_s(m, "padding_mode", "zeros");
 	a->align_corners = ftl_imp_i(m, "align_corners", 0) != 0;
 	ftl_imp_out(m, 0,
-		ftl_imp_op(m, FTL_OP_grid_sample, a, 2, (const ftl_val[]){ftl_imp_need(m, 0), ftl_imp_need(m, 1)}));
+		    ftl_imp_op(m, FTL_OP_grid_sample, a, 2, (const ftl_val[]){ftl_imp_need(m, 0), ftl_imp_need(m, 1)}));
 }
 
 /* ---- Fourier ---- */

@@ -67,7 +67,8 @@ void ftl_imp_do_gemm(imp *m)
 
 	ftl_imp_want_rank(m, a, 2, 2, "input 0");
 	ftl_imp_want_rank(m, b, 2, 2, "input 1");
-	y = ftl_imp_matmul(m, a, b, ftl_imp_i(m, "transA", 0) != 0, ftl_imp_i(m, "transB", 0) != 0, ftl_imp_f(m, "alpha", 1));
+	y = ftl_imp_matmul(m, a, b, ftl_imp_i(m, "transA", 0) != 0, ftl_imp_i(m, "transB", 0) != 0,
+			   ftl_imp_f(m, "alpha", 1));
 	if (c && beta != 0)
 		y = e_add(m, y, e_mulf(m, c, beta));
 	ftl_imp_out(m, 0, y);
@@ -223,8 +224,9 @@ ftl_val ftl_imp_activation(imp *m, ftl_val x, const char *name, double alpha, do
 	static const struct {
 		const char *name;
 		ftl_op op;
-	} plain[] = {{"Relu", FTL_OP_relu}, {"Tanh", FTL_OP_tanh}, {"Sigmoid", FTL_OP_sigmoid}, {"Softplus", FTL_OP_softplus},
-		{"Softsign", FTL_OP_softsign}, {"Gelu", FTL_OP_gelu}, {"HardSwish", FTL_OP_hard_swish}};
+	} plain[] = {{"Relu", FTL_OP_relu},           {"Tanh", FTL_OP_tanh},         {"Sigmoid", FTL_OP_sigmoid},
+		     {"Softplus", FTL_OP_softplus},   {"Softsign", FTL_OP_softsign}, {"Gelu", FTL_OP_gelu},
+		     {"HardSwish", FTL_OP_hard_swish}};
 
 	if (!*name || m->failed)
 		return x;

@@ -60,16 +60,19 @@ void ftl_imp_do_rms_norm(imp *m)
 		ftl_val f = ftl_imp_cast(m, x, FTL_F32);
 		for (int i = axis; i < r; i++)
 			axes[i - axis] = i;
-		ftl_imp_out(m, 1,
-			inv_std(m, ftl_imp_reduce(m, FTL_OP_reduce_mean, e_mul(m, f, f), (uint32_t)(r - axis), axes, true), eps));
+		ftl_imp_out(
+			m, 1,
+			inv_std(m,
+				ftl_imp_reduce(m, FTL_OP_reduce_mean, e_mul(m, f, f), (uint32_t)(r - axis), axes, true),
+				eps));
 	}
 }
 
 /* (x - mean) * (scale / sqrt(var + eps)) + bias with everything per channel combined first */
 void ftl_imp_do_batch_norm(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), bias = ftl_imp_need(m, 2), mean = ftl_imp_need(m, 3),
-		var = ftl_imp_need(m, 4), mul, add;
+	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), bias = ftl_imp_need(m, 2),
+		mean = ftl_imp_need(m, 3), var = ftl_imp_need(m, 4), mul, add;
 	ftl_dtype t = dtype_of(m, x), ct = dtype_of(m, mean);
 
 	if (ftl_imp_i(m, "training_mode", 0) != 0) {

@@ -39,7 +39,7 @@ static void grain(imp *m, ftl_val x, ftl_val *scale, ftl_val *zero, int64_t *axi
 	if (m->failed)
 		return;
 	if (rank_of(m, *scale) == 1 && *block == 0 &&
-		ftl_dim_known_eq(m->st, ftl_imp_dim(m, *scale, 0), ftl_imp_dim(m, x, (int)*axis)) == 0)
+	    ftl_dim_known_eq(m->st, ftl_imp_dim(m, *scale, 0), ftl_imp_dim(m, x, (int)*axis)) == 0)
 		bad_model(m, "the scale's size does not match axis %lld", (long long)*axis);
 }
 
@@ -138,7 +138,7 @@ static ftl_val integer_matmul(imp *m, ftl_val a, ftl_val b, ftl_val az, ftl_val 
 void ftl_imp_do_matmul_integer(imp *m)
 {
 	ftl_imp_out(m, 0,
-		integer_matmul(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 2), ftl_imp_in(m, 3)));
+		    integer_matmul(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 2), ftl_imp_in(m, 3)));
 }
 
 /* v[M] along axis 0 of a weight of this rank */
@@ -157,13 +157,14 @@ static ftl_val integer_conv(imp *m, ftl_val x, ftl_val w, ftl_val xz, ftl_val wz
 {
 	if (bytes_suffice(m, xz, wz) && !bias)
 		return ftl_imp_conv(m, x, w, 0);
-	return ftl_imp_conv(m, centered(m, x, scalar(m, xz)), centered(m, w, per_filter(m, wz, rank_of(m, w), 0)), bias);
+	return ftl_imp_conv(m, centered(m, x, scalar(m, xz)), centered(m, w, per_filter(m, wz, rank_of(m, w), 0)),
+			    bias);
 }
 
 void ftl_imp_do_conv_integer(imp *m)
 {
 	ftl_imp_out(m, 0,
-		integer_conv(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 2), ftl_imp_in(m, 3), 0));
+		    integer_conv(m, ftl_imp_need(m, 0), ftl_imp_need(m, 1), ftl_imp_in(m, 2), ftl_imp_in(m, 3), 0));
 }
 
 /* sums * (sa * sb / sy), rounded and saturated around the zero point: the order ONNX Runtime has it in */
@@ -179,15 +180,17 @@ static ftl_val requantize(imp *m, ftl_val acc, ftl_val sa, ftl_val sb, ftl_val s
 
 	a->axis = -1;
 	a->to = yz ? dtype_of(m, yz) : FTL_U8;
-	return ftl_imp_op(m, FTL_OP_quantize, a, yz ? 3 : 2, (const ftl_val[]){y, ftl_imp_scalar(m, FTL_F32, 1), scalar(m, yz)});
+	return ftl_imp_op(m, FTL_OP_quantize, a, yz ? 3 : 2,
+			  (const ftl_val[]){y, ftl_imp_scalar(m, FTL_F32, 1), scalar(m, yz)});
 }
 
 void ftl_imp_do_qlinear_matmul(imp *m)
 {
 	ftl_val acc = integer_matmul(m, ftl_imp_need(m, 0), ftl_imp_need(m, 3), ftl_imp_need(m, 2), ftl_imp_need(m, 5));
 
-	ftl_imp_out(m, 0, requantize(m, acc, per_row(m, ftl_imp_need(m, 1)), per_column(m, ftl_imp_need(m, 4)),
-		ftl_imp_need(m, 6), ftl_imp_need(m, 7)));
+	ftl_imp_out(m, 0,
+		    requantize(m, acc, per_row(m, ftl_imp_need(m, 1)), per_column(m, ftl_imp_need(m, 4)),
+			       ftl_imp_need(m, 6), ftl_imp_need(m, 7)));
 }
 
 void ftl_imp_do_qlinear_conv(imp *m)
@@ -195,8 +198,10 @@ void ftl_imp_do_qlinear_conv(imp *m)
 	ftl_val x = ftl_imp_need(m, 0);
 	ftl_val acc = integer_conv(m, x, ftl_imp_need(m, 3), ftl_imp_need(m, 2), ftl_imp_need(m, 5), ftl_imp_in(m, 8));
 
-	ftl_imp_out(m, 0, requantize(m, acc, scalar(m, ftl_imp_need(m, 1)), per_filter(m, ftl_imp_need(m, 4), rank_of(m, x), 1),
-		ftl_imp_need(m, 6), ftl_imp_need(m, 7)));
+	ftl_imp_out(m, 0,
+		    requantize(m, acc, scalar(m, ftl_imp_need(m, 1)),
+			       per_filter(m, ftl_imp_need(m, 4), rank_of(m, x), 1), ftl_imp_need(m, 6),
+			       ftl_imp_need(m, 7)));
 }
 
 /* ---- com.microsoft ---- */
@@ -227,7 +232,8 @@ void ftl_imp_do_ms_dynamic_quantize_matmul(imp *m)
 }
 
 /* Fields of `bits` bits, low ones first, each row of bytes on its own. */
-static uint8_t *unpack_bits(imp *m, const uint8_t *src, int64_t rows, int64_t row_bytes, int64_t per_row_n, unsigned bits)
+static uint8_t *unpack_bits(imp *m, const uint8_t *src, int64_t rows, int64_t row_bytes, int64_t per_row_n,
+			    unsigned bits)
 {
 	uint8_t *out = ftl_arena_array(m->arena, (size_t)(rows * per_row_n) + 1, 1);
 
@@ -250,14 +256,15 @@ static ftl_val bytes_const(imp *m, int64_t rows, int64_t cols, const uint8_t *da
 	if (m->failed)
 		return 0;
 	return ftl_build_const(&m->b, ftl_type_make_const(m->g, FTL_U8, 2, (const int64_t[]){rows, cols}),
-		ftl_arena_dup(m->arena, &b, sizeof b));
+			       ftl_arena_dup(m->arena, &b, sizeof b));
 }
 
 /* a, b [N, blocks, bytes], scales [N * blocks], zero points?, group index?, bias?: the weight as bytes, dequantized in
  * blocks along K */
 void ftl_imp_do_ms_matmul_nbits(imp *m)
 {
-	ftl_val a = ftl_imp_need(m, 0), b = ftl_imp_need(m, 1), scales = ftl_imp_need(m, 2), zp = ftl_imp_in(m, 3), w, zero;
+	ftl_val a = ftl_imp_need(m, 0), b = ftl_imp_need(m, 1), scales = ftl_imp_need(m, 2), zp = ftl_imp_in(m, 3), w,
+		zero;
 	int64_t k = ftl_imp_i(m, "K", 0), n = ftl_imp_i(m, "N", 0), bits = ftl_imp_i(m, "bits", 4),
 		block = ftl_imp_i(m, "block_size", 0), blocks, blob, zbytes;
 	struct ftl_attrs_dequantize *at = NEW_ATTRS(m, dequantize);
@@ -265,8 +272,8 @@ void ftl_imp_do_ms_matmul_nbits(imp *m)
 
 	if (m->failed)
 		return;
-	if (k <= 0 || n <= 0 || k > (int64_t)1 << 31 || n > (int64_t)1 << 31 || k > ((int64_t)1 << 40) / n || bits < 2 || bits > 8 || block < 16 ||
-		block > 65536 || (block & (block - 1))) {
+	if (k <= 0 || n <= 0 || k > (int64_t)1 << 31 || n > (int64_t)1 << 31 || k > ((int64_t)1 << 40) / n ||
+	    bits < 2 || bits > 8 || block < 16 || block > 65536 || (block & (block - 1))) {
 		bad_model(m, "K, N, bits or block_size make no sense");
 		return;
 	}
@@ -281,7 +288,8 @@ void ftl_imp_do_ms_matmul_nbits(imp *m)
 		return;
 	}
 	zbytes = (blocks * bits + 7) / 8;
-	if (packed->bytes != (size_t)(n * blocks * blob) || (pz && dtype_of(m, zp) == FTL_U8 && pz->bytes != (size_t)(n * zbytes))) {
+	if (packed->bytes != (size_t)(n * blocks * blob) ||
+	    (pz && dtype_of(m, zp) == FTL_U8 && pz->bytes != (size_t)(n * zbytes))) {
 		bad_model(m, "the weight or the zero points have the wrong size");
 		return;
 	}

@@ -137,7 +137,9 @@ void ftl_imp_do_sequence_at(imp *m)
 	if (m->failed)
 		return;
 	if (s->items.n == 1 && s->items.v[0].stacked && !s->base) {
-		ftl_imp_out(m, 0, ftl_imp_gather(m, s->items.v[0].v, rank_of(m, at) ? ftl_imp_reshape(m, at, 0, NULL) : at, 0));
+		ftl_imp_out(
+			m, 0,
+			ftl_imp_gather(m, s->items.v[0].v, rank_of(m, at) ? ftl_imp_reshape(m, at, 0, NULL) : at, 0));
 		return;
 	}
 	int64_t i = position(m, 1, s, 0);
@@ -249,6 +251,7 @@ void ftl_imp_do_split_to_sequence(imp *m)
 		return;
 	}
 	for (int64_t at = 0; at < whole; at += each)
-		push(m, s, ftl_imp_slice(m, x, axis, dim_c(m, at), dim_c(m, whole - at < each ? whole - at : each)), false);
+		push(m, s, ftl_imp_slice(m, x, axis, dim_c(m, at), dim_c(m, whole - at < each ? whole - at : each)),
+		     false);
 	put(m, s);
 }

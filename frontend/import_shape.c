@@ -33,8 +33,12 @@ static bool all_known(const ftl_dim *d, uint32_t n)
 
 void ftl_imp_do_reshape(imp *m)
 {
-	static const char *const faults[] = {"", "has more than one -1", "has an element below -1",
-		"has a 0 (copy) beyond the input's rank", "has a -1 next to a 0", "has another number of elements than the input"};
+	static const char *const faults[] = {"",
+					     "has more than one -1",
+					     "has an element below -1",
+					     "has a 0 (copy) beyond the input's rank",
+					     "has a -1 next to a 0",
+					     "has another number of elements than the input"};
 	ftl_val x = ftl_imp_need(m, 0), shape = ftl_imp_need(m, 1);
 	bool allow_zero = ftl_imp_i(m, "allowzero", 0) != 0;
 	ftl_dim want[FTL_MAX_RANK], got[FTL_MAX_RANK];
@@ -255,7 +259,8 @@ void ftl_imp_do_slice(imp *m)
 	if (m->failed)
 		return;
 	if (ns != ne || ns != na || ns != nst || ns > (uint32_t)r) {
-		bad_model(m, "starts, ends, axes and steps have %u, %u, %u and %u entries for an input of rank %d", ns, ne, na, nst, r);
+		bad_model(m, "starts, ends, axes and steps have %u, %u, %u and %u entries for an input of rank %d", ns,
+			  ne, na, nst, r);
 		return;
 	}
 	for (uint32_t i = 0; i < ns && !m->failed; i++) {
@@ -267,7 +272,8 @@ void ftl_imp_do_slice(imp *m)
 				bad_model(m, "axis %lld is given twice", (long long)axes[i]);
 		if (m->failed || !known_s || !known_e)
 			continue;
-		ftl_slice_range(m->st, ftl_imp_dim(m, x, (int)axes[i]), start[i], end[i], steps[i], &start[i], &size[i]);
+		ftl_slice_range(m->st, ftl_imp_dim(m, x, (int)axes[i]), start[i], end[i], steps[i], &start[i],
+				&size[i]);
 		all = all && start[i] != FTL_DIM_NONE && size[i] != FTL_DIM_NONE;
 	}
 	if (m->failed)
@@ -307,7 +313,7 @@ static void split_dynamic(imp *m, ftl_val x, int axis, ftl_val sizes, uint32_t n
 		a->axes = ftl_imp_ints_copy(m, 1, &(int64_t){axis});
 		a->steps = ftl_imp_ints_copy(m, 1, &(int64_t){1});
 		ftl_val in[3] = {x, ftl_imp_slice(m, starts, 0, dim_c(m, i), dim_c(m, 1)),
-			ftl_imp_slice(m, ends, 0, dim_c(m, i), dim_c(m, 1))};
+				 ftl_imp_slice(m, ends, 0, dim_c(m, i), dim_c(m, 1))};
 		ftl_imp_out(m, i, ftl_imp_op(m, FTL_OP_slice, a, 3, in));
 	}
 }
@@ -387,7 +393,8 @@ void ftl_imp_do_pad(imp *m)
 	bool known = true, zero = true;
 
 	a->mode = ftl_imp_s(m, "mode", "constant");
-	if (strcmp(a->mode, "constant") && strcmp(a->mode, "reflect") && strcmp(a->mode, "edge") && strcmp(a->mode, "wrap")) {
+	if (strcmp(a->mode, "constant") && strcmp(a->mode, "reflect") && strcmp(a->mode, "edge") &&
+	    strcmp(a->mode, "wrap")) {
 		unsupported(m, "mode \"%s\" is not supported", a->mode);
 		return;
 	}

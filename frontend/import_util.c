@@ -117,7 +117,8 @@ ftl_dtype ftl_imp_dtype(imp *m, const char *name, ftl_dtype def)
 	code = ftl_imp_i(m, name, 0);
 	t = code > 0 && code < 1000 ? ftl_onnx_dtype((int32_t)code) : FTL_NO_DTYPE;
 	if (t == FTL_NO_DTYPE || ftl_onnx_dtype_packed((int32_t)code))
-		unsupported(m, "element type %s (%lld) is not supported", ftl_onnx_dtype_name((int32_t)code), (long long)code);
+		unsupported(m, "element type %s (%lld) is not supported", ftl_onnx_dtype_name((int32_t)code),
+			    (long long)code);
 	return t;
 }
 
@@ -152,7 +153,7 @@ ftl_val ftl_imp_constant(imp *m, const ftl_tensor_bytes *t)
 	if (m->failed)
 		return 0;
 	v = ftl_build_const(&m->b, ftl_type_make_const(m->g, t->dtype, t->rank, t->dims),
-		ftl_arena_dup(m->arena, &t->blob, sizeof t->blob));
+			    ftl_arena_dup(m->arena, &t->blob, sizeof t->blob));
 	if (t->narrow)
 		ftl_vec_push(m->tmp, &m->narrow, v);
 	return v;
@@ -160,9 +161,17 @@ ftl_val ftl_imp_constant(imp *m, const ftl_tensor_bytes *t)
 
 bool ftl_imp_narrow(const imp *m, ftl_val v)
 {
-	for (uint32_t i = 0; i < m->narrow.n; i++)
-		if (m->narrow.v[i] == v)
+	uint32_t lo = 0, hi = m->narrow.n;
+
+	while (lo < hi) { /* ids only grow */
+		uint32_t mid = lo + (hi - lo) / 2;
+		if (m->narrow.v[mid] == v)
 			return true;
+		if (m->narrow.v[mid] < v)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
 	return false;
 }
 
@@ -348,7 +357,8 @@ bool ftl_imp_list(imp *m, const char *name, uint32_t k, int64_t *out, uint32_t c
 static const char *reason(imp *m, ftl_op op)
 {
 	char prefix[320];
-	int n = snprintf(prefix, sizeof prefix, "node \"%.160s\" (%s): ", m->b.loc ? m->b.loc : "", ftl_op_get(op)->name);
+	int n = snprintf(prefix, sizeof prefix, "node \"%.160s\" (%s): ", m->b.loc ? m->b.loc : "",
+			 ftl_op_get(op)->name);
 
 	if (n > 0 && (size_t)n < sizeof prefix && !strncmp(m->local.text, prefix, (size_t)n))
 		return m->local.text + n;
@@ -468,7 +478,7 @@ ftl_val ftl_imp_reshape(imp *m, ftl_val v, int rank, const ftl_dim *dims)
 	if (blob) { /* the same bytes under other dims, if they are all known */
 		ftl_type nt = ftl_type_make(m->g, t->dtype, rank, dims);
 		if (ftl_type_is_static(m->g, &nt, NULL) && ftl_dim_is_const(m->st, ftl_type_numel(m->g, &nt), &n) &&
-			ftl_dim_is_const(m->st, ftl_type_numel(m->g, t), &k) && n == k)
+		    ftl_dim_is_const(m->st, ftl_type_numel(m->g, t), &k) && n == k)
 			return ftl_build_const(&m->b, nt, blob);
 	}
 	a = NEW_ATTRS(m, reshape);

@@ -14,13 +14,33 @@ static const struct {
 	const char *name;
 	ftl_dtype dtype;
 } types[] = {
-	{"undefined", FTL_NO_DTYPE}, {"float", FTL_F32}, {"uint8", FTL_U8}, {"int8", FTL_I8}, {"uint16", FTL_U16},
-	{"int16", FTL_I16}, {"int32", FTL_I32}, {"int64", FTL_I64}, {"string", FTL_NO_DTYPE}, {"bool", FTL_BOOL},
-	{"float16", FTL_F16}, {"double", FTL_F64}, {"uint32", FTL_U32}, {"uint64", FTL_U64}, {"complex64", FTL_NO_DTYPE},
-	{"complex128", FTL_NO_DTYPE}, {"bfloat16", FTL_BF16}, {"float8e4m3fn", FTL_F16},
-	{"float8e4m3fnuz", FTL_F16}, {"float8e5m2", FTL_F16}, {"float8e5m2fnuz", FTL_F16},
-	{"uint4", FTL_U8}, {"int4", FTL_I8}, {"float4e2m1", FTL_NO_DTYPE}, {"float8e8m0", FTL_NO_DTYPE},
-	{"uint2", FTL_U8}, {"int2", FTL_I8},
+	{"undefined", FTL_NO_DTYPE},
+	{"float", FTL_F32},
+	{"uint8", FTL_U8},
+	{"int8", FTL_I8},
+	{"uint16", FTL_U16},
+	{"int16", FTL_I16},
+	{"int32", FTL_I32},
+	{"int64", FTL_I64},
+	{"string", FTL_NO_DTYPE},
+	{"bool", FTL_BOOL},
+	{"float16", FTL_F16},
+	{"double", FTL_F64},
+	{"uint32", FTL_U32},
+	{"uint64", FTL_U64},
+	{"complex64", FTL_NO_DTYPE},
+	{"complex128", FTL_NO_DTYPE},
+	{"bfloat16", FTL_BF16},
+	{"float8e4m3fn", FTL_F16},
+	{"float8e4m3fnuz", FTL_F16},
+	{"float8e5m2", FTL_F16},
+	{"float8e5m2fnuz", FTL_F16},
+	{"uint4", FTL_U8},
+	{"int4", FTL_I8},
+	{"float4e2m1", FTL_NO_DTYPE},
+	{"float8e8m0", FTL_NO_DTYPE},
+	{"uint2", FTL_U8},
+	{"int2", FTL_I8},
 };
 
 ftl_dtype ftl_onnx_dtype(int32_t code)
@@ -67,13 +87,13 @@ static ftl_status bad(const ftl_tensor_src *s, const Onnx__TensorProto *t, const
 }
 
 static ftl_status read_dims(const ftl_tensor_src *s, const Onnx__TensorProto *t, size_t n, const int64_t *dims,
-	ftl_tensor_bytes *out, uint64_t *out_numel)
+			    ftl_tensor_bytes *out, uint64_t *out_numel)
 {
 	uint64_t numel = 1;
 
 	if (n > FTL_MAX_RANK)
 		return ftl_fail(s->diag, FTL_ERR_LIMIT, "%s: tensor \"%s\": rank %zu is above the limit of %d", s->file,
-			tensor_name(t), n, FTL_MAX_RANK);
+				tensor_name(t), n, FTL_MAX_RANK);
 	out->rank = (int)n;
 	for (size_t i = 0; i < n; i++) {
 		if (dims[i] < 0)
@@ -95,7 +115,7 @@ static ftl_status parse_u64(const ftl_tensor_src *s, const Onnx__TensorProto *t,
 		return bad(s, t, "external data has an empty offset or length");
 	for (; *text; text++) {
 		if (*text < '0' || *text > '9' || __builtin_mul_overflow(v, (uint64_t)10, &v) ||
-			__builtin_add_overflow(v, (uint64_t)(*text - '0'), &v))
+		    __builtin_add_overflow(v, (uint64_t)(*text - '0'), &v))
 			return bad(s, t, "external data has an offset or length that is not a number");
 	}
 	*out = v;
@@ -134,17 +154,21 @@ static ftl_status external(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 		if (rc == FTL_OK)
 			rc = ftl_file_map(s->arena, path, &why, f);
 		if (rc != FTL_OK)
-			return ftl_fail(s->diag, rc, "%s: tensor \"%s\": external data file \"%s\": %s", s->file, tensor_name(t),
-				location, why.text);
+			return ftl_fail(s->diag, rc, "%s: tensor \"%s\": external data file \"%s\": %s", s->file,
+					tensor_name(t), location, why.text);
 		ftl_map_set(s->files, location, f);
 	}
 	if (length != want)
-		return ftl_fail(s->diag, FTL_ERR_MODEL, "%s: tensor \"%s\": external data in \"%s\" has length %llu, its dims need %llu",
-			s->file, tensor_name(t), location, (unsigned long long)length, (unsigned long long)want);
-	if (offset > f->size || length > f->size - offset)
 		return ftl_fail(s->diag, FTL_ERR_MODEL,
-			"%s: tensor \"%s\": external data at %llu + %llu is beyond the end of \"%s\" (%zu bytes)", s->file, tensor_name(t),
-			(unsigned long long)offset, (unsigned long long)length, location, f->size);
+				"%s: tensor \"%s\": external data in \"%s\" has length %llu, its dims need %llu",
+				s->file, tensor_name(t), location, (unsigned long long)length,
+				(unsigned long long)want);
+	if (offset > f->size || length > f->size - offset)
+		return ftl_fail(
+			s->diag, FTL_ERR_MODEL,
+			"%s: tensor \"%s\": external data at %llu + %llu is beyond the end of \"%s\" (%zu bytes)",
+			s->file, tensor_name(t), (unsigned long long)offset, (unsigned long long)length, location,
+			f->size);
 	*out = (ftl_blob){.data = f->data + offset, .bytes = (size_t)length, .mapped = true};
 	return FTL_OK;
 }
@@ -155,12 +179,9 @@ static bool from_lists(const Onnx__TensorProto *t, ftl_dtype dt, uint64_t n, voi
 	size_t es = ftl_dtype_bytes(dt);
 
 	switch (dt) {
-	case FTL_F32:
-		return t->n_float_data == n && (n == 0 || memcpy(dst, t->float_data, n * 4));
-	case FTL_F64:
-		return t->n_double_data == n && (n == 0 || memcpy(dst, t->double_data, n * 8));
-	case FTL_I64:
-		return t->n_int64_data == n && (n == 0 || memcpy(dst, t->int64_data, n * 8));
+	case FTL_F32: return t->n_float_data == n && (n == 0 || memcpy(dst, t->float_data, n * 4));
+	case FTL_F64: return t->n_double_data == n && (n == 0 || memcpy(dst, t->double_data, n * 8));
+	case FTL_I64: return t->n_int64_data == n && (n == 0 || memcpy(dst, t->int64_data, n * 8));
 	case FTL_U64:
 	case FTL_U32:
 		if (t->n_uint64_data != n)
@@ -240,10 +261,11 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 
 	*out = (ftl_tensor_bytes){.dtype = ftl_onnx_dtype(t->data_type), .narrow = bits != 0 || f8};
 	if (t->segment)
-		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": segments are not supported", s->file, tensor_name(t));
+		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": segments are not supported", s->file,
+				tensor_name(t));
 	if (out->dtype == FTL_NO_DTYPE)
-		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": element type %s is not supported", s->file,
-			tensor_name(t), ftl_onnx_dtype_name(t->data_type));
+		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": element type %s is not supported",
+				s->file, tensor_name(t), ftl_onnx_dtype_name(t->data_type));
 	FTL_TRY(read_dims(s, t, t->n_dims, t->dims, out, &numel));
 	want = bits ? (numel * bits + 7) / 8 : f8 ? numel : numel * ftl_dtype_bytes(out->dtype);
 
@@ -263,15 +285,18 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 		out->blob = (ftl_blob){.data = raw};
 	}
 	if (raw && raw_len != want)
-		return ftl_fail(s->diag, FTL_ERR_MODEL, "%s: tensor \"%s\": has %llu bytes of raw data, its dims and type need %llu",
-			s->file, tensor_name(t), (unsigned long long)raw_len, (unsigned long long)want);
+		return ftl_fail(s->diag, FTL_ERR_MODEL,
+				"%s: tensor \"%s\": has %llu bytes of raw data, its dims and type need %llu", s->file,
+				tensor_name(t), (unsigned long long)raw_len, (unsigned long long)want);
 	if (!raw || bits || f8) {
 		void *dst;
 
-		if (!raw && numel && !t->n_int32_data && !t->n_float_data && !t->n_int64_data && !t->n_double_data && !t->n_uint64_data)
+		if (!raw && numel && !t->n_int32_data && !t->n_float_data && !t->n_int64_data && !t->n_double_data &&
+		    !t->n_uint64_data)
 			return bad(s, t, "has no data");
 		/* Lists are as long as the message that held them, so this cannot allocate more than it read by much. */
-		if (!raw && numel > t->n_int32_data + t->n_float_data + t->n_int64_data + t->n_double_data + t->n_uint64_data)
+		if (!raw &&
+		    numel > t->n_int32_data + t->n_float_data + t->n_int64_data + t->n_double_data + t->n_uint64_data)
 			return bad(s, t, "has fewer elements than its dims need");
 		dst = ftl_arena_alloc(s->arena, numel * ftl_dtype_bytes(out->dtype));
 		if (f8) {
@@ -279,7 +304,7 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 			if (!raw && !from_lists(t, FTL_U8, numel, codes))
 				return bad(s, t, "has a list of data whose length does not match its dims");
 			f8_to_f16(raw ? raw : codes, numel, t->data_type < ONNX_F8_FIRST + 2 ? 4 : 5,
-				(t->data_type - ONNX_F8_FIRST) % 2 != 0, dst);
+				  (t->data_type - ONNX_F8_FIRST) % 2 != 0, dst);
 		} else if (raw)
 			widen(raw, numel, bits, out->dtype == FTL_I8, dst);
 		else if (bits && t->n_int32_data == want) { /* one int32 per packed byte */
@@ -318,11 +343,11 @@ ftl_status ftl_tensor_read_sparse(const ftl_tensor_src *s, const Onnx__SparseTen
 	FTL_TRY(read_dims(s, sp->values, sp->n_dims, sp->dims, out, &numel));
 	es = ftl_dtype_bytes(values.dtype);
 	if (numel * es > MAX_DENSE_BYTES)
-		return ftl_fail(s->diag, FTL_ERR_LIMIT, "%s: sparse tensor \"%s\" has more than %llu bytes when dense", s->file,
-			tensor_name(sp->values), (unsigned long long)MAX_DENSE_BYTES);
+		return ftl_fail(s->diag, FTL_ERR_LIMIT, "%s: sparse tensor \"%s\" has more than %llu bytes when dense",
+				s->file, tensor_name(sp->values), (unsigned long long)MAX_DENSE_BYTES);
 	flat = index.rank == 1;
-	if (index.dtype != FTL_I64 || values.rank != 1 || index.rank < 1 || index.rank > 2 || index.dims[0] != values.dims[0] ||
-		(!flat && index.dims[1] != out->rank))
+	if (index.dtype != FTL_I64 || values.rank != 1 || index.rank < 1 || index.rank > 2 ||
+	    index.dims[0] != values.dims[0] || (!flat && index.dims[1] != out->rank))
 		return bad(s, sp->values, "sparse indices and values do not fit each other");
 	dst = ftl_arena_alloc(s->arena, numel * es);
 	for (int64_t i = 0; i < values.dims[0]; i++) {
@@ -345,8 +370,13 @@ ftl_status ftl_tensor_read_sparse(const ftl_tensor_src *s, const Onnx__SparseTen
 
 ftl_status ftl_pb_tensor_read(ftl_arena *arena, const char *path, ftl_diag *d, ftl_pb_tensor *out)
 {
-	ftl_tensor_src src = {.arena = arena, .file = path, .dir = ftl_path_dir(arena, path), .files = ftl_map_new(arena),
-		.mapped = true, .align = true, .diag = d};
+	ftl_tensor_src src = {.arena = arena,
+			      .file = path,
+			      .dir = ftl_path_dir(arena, path),
+			      .files = ftl_map_new(arena),
+			      .mapped = true,
+			      .align = true,
+			      .diag = d};
 	ftl_tensor_bytes t;
 	ProtobufCMessage *msg;
 	ftl_file f;
@@ -360,8 +390,11 @@ ftl_status ftl_pb_tensor_read(ftl_arena *arena, const char *path, ftl_diag *d, f
 	if (!pb->has_data_type)
 		return ftl_fail(d, FTL_ERR_MODEL, "%s: not a tensor: it has no element type", path);
 	FTL_TRY(ftl_tensor_read(&src, pb, &t));
-	*out = (ftl_pb_tensor){.name = pb->name ? pb->name : "", .dtype = t.dtype, .rank = t.rank, .data = t.blob.data,
-		.bytes = t.blob.bytes};
+	*out = (ftl_pb_tensor){.name = pb->name ? pb->name : "",
+			       .dtype = t.dtype,
+			       .rank = t.rank,
+			       .data = t.blob.data,
+			       .bytes = t.blob.bytes};
 	memcpy(out->dims, t.dims, sizeof t.dims);
 	return FTL_OK;
 }

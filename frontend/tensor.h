@@ -26,8 +26,9 @@ typedef struct ftl_tensor_bytes {
 	bool narrow; /* was an integer of 2 or 4 bits, or an 8-bit float */
 } ftl_tensor_bytes;
 
-ftl_dtype ftl_onnx_dtype(int32_t code);      /* FTL_NO_DTYPE if fettle has no such type; 4-bit integers become 8-bit, 8-bit floats f16 */
-bool ftl_onnx_dtype_packed(int32_t code);    /* integers of less than a byte, and 8-bit floats */
+ftl_dtype ftl_onnx_dtype(
+	int32_t code); /* FTL_NO_DTYPE if fettle has no such type; 4-bit integers become 8-bit, 8-bit floats f16 */
+bool ftl_onnx_dtype_packed(int32_t code); /* integers of less than a byte, and 8-bit floats */
 int32_t ftl_onnx_dtype_code(ftl_dtype t);
 const char *ftl_onnx_dtype_name(int32_t code); /* ONNX's name, "?" if unknown */
 ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, ftl_tensor_bytes *out);

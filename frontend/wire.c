@@ -38,7 +38,8 @@ typedef struct field {
 
 static ftl_status malformed(wire *w, const uint8_t *at, const char *why)
 {
-	return ftl_fail(w->diag, FTL_ERR_MODEL, "%s: malformed protobuf at byte %zu: %s", w->file, (size_t)(at - w->base), why);
+	return ftl_fail(w->diag, FTL_ERR_MODEL, "%s: malformed protobuf at byte %zu: %s", w->file,
+			(size_t)(at - w->base), why);
 }
 
 static ftl_status varint(wire *w, const uint8_t **pp, const uint8_t *end, uint64_t *out)
@@ -70,18 +71,14 @@ static int wire_type_of(ProtobufCType t)
 	switch (t) {
 	case PROTOBUF_C_TYPE_SFIXED32:
 	case PROTOBUF_C_TYPE_FIXED32:
-	case PROTOBUF_C_TYPE_FLOAT:
-		return WIRE_32;
+	case PROTOBUF_C_TYPE_FLOAT: return WIRE_32;
 	case PROTOBUF_C_TYPE_SFIXED64:
 	case PROTOBUF_C_TYPE_FIXED64:
-	case PROTOBUF_C_TYPE_DOUBLE:
-		return WIRE_64;
+	case PROTOBUF_C_TYPE_DOUBLE: return WIRE_64;
 	case PROTOBUF_C_TYPE_STRING:
 	case PROTOBUF_C_TYPE_BYTES:
-	case PROTOBUF_C_TYPE_MESSAGE:
-		return WIRE_LEN;
-	default:
-		return WIRE_VARINT;
+	case PROTOBUF_C_TYPE_MESSAGE: return WIRE_LEN;
+	default: return WIRE_VARINT;
 	}
 }
 
@@ -92,14 +89,16 @@ static ftl_status check_packed(wire *w, const field *f)
 	uint64_t v;
 
 	if (t == WIRE_32 || t == WIRE_64)
-		return f->len % (t == WIRE_32 ? 4 : 8) ? malformed(w, f->val, "packed list has a partial element") : FTL_OK;
+		return f->len % (t == WIRE_32 ? 4 : 8) ? malformed(w, f->val, "packed list has a partial element")
+						       : FTL_OK;
 	while (p < end)
 		FTL_TRY(varint(w, &p, end, &v));
 	return FTL_OK;
 }
 
 /* The field at *pp; desc NULL when the schema (or fettle) has no use for it. */
-static ftl_status next_field(wire *w, const ProtobufCMessageDescriptor *md, const uint8_t **pp, const uint8_t *end, field *f)
+static ftl_status next_field(wire *w, const ProtobufCMessageDescriptor *md, const uint8_t **pp, const uint8_t *end,
+			     field *f)
 {
 	uint64_t tag, v;
 	const uint8_t *p = *pp;
@@ -132,10 +131,8 @@ static ftl_status next_field(wire *w, const ProtobufCMessageDescriptor *md, cons
 		p += f->len;
 		break;
 	case 3:
-	case 4:
-		return malformed(w, f->tag, "groups are not allowed");
-	default:
-		return malformed(w, f->tag, "unknown wire type");
+	case 4: return malformed(w, f->tag, "groups are not allowed");
+	default: return malformed(w, f->tag, "unknown wire type");
 	}
 	*pp = p;
 
@@ -150,7 +147,7 @@ static ftl_status next_field(wire *w, const ProtobufCMessageDescriptor *md, cons
 		return malformed(w, f->val, "name contains a NUL byte");
 	}
 	if (f->id == RAW_AT_FIELD || f->id == RAW_LEN_FIELD || !strcmp(f->desc->name, "doc_string") ||
-		!strcmp(f->desc->name, "metadata_props"))
+	    !strcmp(f->desc->name, "metadata_props"))
 		f->desc = NULL;
 	return FTL_OK;
 }
@@ -169,14 +166,15 @@ static size_t varint_size(uint64_t v)
 	return n;
 }
 
-static ftl_status measure(wire *w, const ProtobufCMessageDescriptor *md, const uint8_t *p, const uint8_t *end, int depth, size_t *out)
+static ftl_status measure(wire *w, const ProtobufCMessageDescriptor *md, const uint8_t *p, const uint8_t *end,
+			  int depth, size_t *out)
 {
 	size_t total = 0;
 	field f;
 
 	if (depth > MAX_DEPTH)
-		return ftl_fail(w->diag, FTL_ERR_LIMIT, "%s: messages are nested deeper than %d at byte %zu", w->file, MAX_DEPTH,
-			(size_t)(p - w->base));
+		return ftl_fail(w->diag, FTL_ERR_LIMIT, "%s: messages are nested deeper than %d at byte %zu", w->file,
+				MAX_DEPTH, (size_t)(p - w->base));
 	while (p < end) {
 		FTL_TRY(next_field(w, md, &p, end, &f));
 		if (!f.desc)
@@ -259,7 +257,7 @@ static void pb_free(void *user, void *p)
 }
 
 ftl_status ftl_wire_unpack(ftl_arena *arena, const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t n,
-	size_t max_bytes, const char *file, ftl_diag *d, ProtobufCMessage **out)
+			   size_t max_bytes, const char *file, ftl_diag *d, ProtobufCMessage **out)
 {
 	wire w = {.arena = arena, .base = data, .file = file, .diag = d};
 	pb_memory mem = {.arena = arena};
@@ -271,12 +269,14 @@ ftl_status ftl_wire_unpack(ftl_arena *arena, const ProtobufCMessageDescriptor *d
 	/* An empty nested message costs two bytes in the file and some hundred in memory: bound the ratio. */
 	mem.left = max_bytes ? max_bytes : ((size_t)64 << 20) + (slim < SIZE_MAX / 64 ? slim * 32 : SIZE_MAX / 2);
 	if (slim > mem.left)
-		return ftl_fail(d, FTL_ERR_LIMIT, "%s: the model needs more than the %zu bytes allowed (max_bytes)", file, mem.left);
+		return ftl_fail(d, FTL_ERR_LIMIT, "%s: the model needs more than the %zu bytes allowed (max_bytes)",
+				file, mem.left);
 	buf = ftl_arena_alloc(arena, slim ? slim : 1);
 	w.out = buf;
 	FTL_TRY(emit(&w, desc, data, data + n));
 	*out = protobuf_c_message_unpack(desc, &alloc, slim, buf);
 	if (!*out)
-		return ftl_fail(d, FTL_ERR_LIMIT, "%s: unpacking the model needs more than the memory allowed (max_bytes)", file);
+		return ftl_fail(d, FTL_ERR_LIMIT,
+				"%s: unpacking the model needs more than the memory allowed (max_bytes)", file);
 	return FTL_OK;
 }

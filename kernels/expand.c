@@ -107,7 +107,7 @@ static ftl_kv expand_exp(ftl_kb *b, ftl_kv x)
 /* log(2^e (1 + f)) = e ln 2 + f - f^2/2 + f^3 P(f), 1 + f in [sqrt 1/2, sqrt 2). */
 static ftl_kv expand_log(ftl_kb *b, ftl_kv x)
 {
-	static const double p[] = {0.333333135,  -0.250001669, 0.200022221,  -0.16659373,  0.14209637,
+	static const double p[] = {0.333333135,  -0.250001669, 0.200022221,  -0.16659373, 0.14209637,
 				   -0.125495628, 0.121091895,  -0.109107621, 0.0531903543};
 	ftl_kv zero = ftl_expand_f32(b, 0), inf = ftl_expand_f32(b, INFINITY);
 	ftl_kv tiny = ftl_k2(b, FTL_K_lt, x, ftl_expand_f32(b, 0x1p-126));
@@ -155,7 +155,7 @@ static ftl_kv expand_erf(ftl_kb *b, ftl_kv x)
 {
 	static const double p[] = {0.128379166,  -0.37612626,    0.112835787,   -0.0268533472,
 				   0.0051871622, -0.00079978531, 7.80690389e-05};
-	static const double q[] = {0.000341524486, 1.12708914,    0.63814497,      0.103106596,
+	static const double q[] = {0.000341524486, 1.12708914,    0.63814497,     0.103106596,
 				   -0.021837974,   0.00294763339, -0.000186376477};
 	ftl_kv a = ftl_k1(b, FTL_K_abs, x), one = ftl_expand_f32(b, 1);
 	ftl_kv c = at_most(b, a, 4); /* erf(4) rounds to 1 */
@@ -173,38 +173,23 @@ static ftl_kv expand_erf(ftl_kb *b, ftl_kv x)
 static ftl_kv expand(ftl_kb *b, ftl_kop op, ftl_kv x, ftl_kv y)
 {
 	switch (op) {
-	case FTL_K_exp:
-		return expand_exp(b, x);
-	case FTL_K_log:
-		return expand_log(b, x);
-	case FTL_K_tanh:
-		return expand_tanh(b, x);
-	case FTL_K_erf:
-		return expand_erf(b, x);
+	case FTL_K_exp: return expand_exp(b, x);
+	case FTL_K_log: return expand_log(b, x);
+	case FTL_K_tanh: return expand_tanh(b, x);
+	case FTL_K_erf: return expand_erf(b, x);
 	case FTL_K_sin:
 	case FTL_K_cos:
-	case FTL_K_tan:
-		return ftl_expand_trig(b, op, x);
-	case FTL_K_pow:
-		return ftl_expand_pow(b, x, y);
-	case FTL_K_sinh:
-		return ftl_expand_sinh(b, x);
-	case FTL_K_cosh:
-		return ftl_expand_cosh(b, x);
-	case FTL_K_asin:
-		return ftl_expand_asin(b, x);
-	case FTL_K_acos:
-		return ftl_expand_acos(b, x);
-	case FTL_K_atan:
-		return ftl_expand_atan(b, x);
-	case FTL_K_asinh:
-		return ftl_expand_asinh(b, x);
-	case FTL_K_acosh:
-		return ftl_expand_acosh(b, x);
-	case FTL_K_atanh:
-		return ftl_expand_atanh(b, x);
-	default:
-		return 0;
+	case FTL_K_tan: return ftl_expand_trig(b, op, x);
+	case FTL_K_pow: return ftl_expand_pow(b, x, y);
+	case FTL_K_sinh: return ftl_expand_sinh(b, x);
+	case FTL_K_cosh: return ftl_expand_cosh(b, x);
+	case FTL_K_asin: return ftl_expand_asin(b, x);
+	case FTL_K_acos: return ftl_expand_acos(b, x);
+	case FTL_K_atan: return ftl_expand_atan(b, x);
+	case FTL_K_asinh: return ftl_expand_asinh(b, x);
+	case FTL_K_acosh: return ftl_expand_acosh(b, x);
+	case FTL_K_atanh: return ftl_expand_atanh(b, x);
+	default: return 0;
 	}
 }
 

@@ -43,8 +43,9 @@ static ftl_kv odd(ftl_kb *b, ftl_kv x, ftl_kv u, const double *c, int n)
 /* 2^t in f64, |t| < 1000. */
 static ftl_kv exp2_wide(ftl_kb *b, ftl_kv t)
 {
-	static const double q[] = {0.5000000000428465,    0.16666666784791911, 0.041666664398638288,  0.0083332817057235938,
-				   0.001388919769047893, 0.00019909006289790433, 2.4708221588812245e-05};
+	static const double q[] = {0.5000000000428465,    0.16666666784791911,  0.041666664398638288,
+				   0.0083332817057235938, 0.001388919769047893, 0.00019909006289790433,
+				   2.4708221588812245e-05};
 	ftl_kv magic = ftl_expand_f64(b, 0x1.8p52);
 	ftl_kv m = k2(b, FTL_K_add, t, magic);
 	ftl_kv r = k2(b, FTL_K_sub, t, k2(b, FTL_K_sub, m, magic));
@@ -176,7 +177,8 @@ static ftl_kv pow_const(ftl_kb *b, ftl_kv x, ftl_kv y)
 	if (e == 0.5) {
 		/* C: pow(-0, 0.5) = +0 and pow(-inf, 0.5) = +inf */
 		r = ftl_k_select(b, k2(b, FTL_K_eq, x, zero), zero, k1(b, FTL_K_sqrt, x));
-		return ftl_k_select(b, k2(b, FTL_K_eq, x, ftl_expand_f32(b, -INFINITY)), ftl_expand_f32(b, INFINITY), r);
+		return ftl_k_select(b, k2(b, FTL_K_eq, x, ftl_expand_f32(b, -INFINITY)), ftl_expand_f32(b, INFINITY),
+				    r);
 	}
 	sq = k2(b, FTL_K_mul, x, x);
 	return e == 2 ? sq : e == 3 ? k2(b, FTL_K_mul, sq, x) : 0;
@@ -289,15 +291,17 @@ ftl_kv ftl_expand_atanh(ftl_kb *b, ftl_kv x)
 /* asin of |x| <= 1/2; beyond, asin s with s = sqrt((1 - |x|) / 2), of which asin |x| = pi/2 - 2 asin s. *out_far: which. */
 static ftl_kv asin_core(ftl_kb *b, ftl_kv x, ftl_kv *out_far)
 {
-	static const double p[] = {0.16666666627332608,  0.075000049819235262, 0.044640707853597736,  0.030426522772949837,
-				   0.021865717828474039, 0.02064640258185961,  0.0019789763186360857, 0.032911916250697254};
+	static const double p[] = {0.16666666627332608,   0.075000049819235262, 0.044640707853597736,
+				   0.030426522772949837,  0.021865717828474039, 0.02064640258185961,
+				   0.0019789763186360857, 0.032911916250697254};
 	ftl_kv a = wide(b, k1(b, FTL_K_abs, x)), half = ftl_expand_f64(b, 0.5);
 	ftl_kv far = k2(b, FTL_K_lt, half, a);
 	ftl_kv z = k2(b, FTL_K_mul, k2(b, FTL_K_sub, ftl_expand_f64(b, 1), a), half);
 
 	z = ftl_k_select(b, far, z, k2(b, FTL_K_mul, a, a));
 	*out_far = far;
-	return odd(b, ftl_k_select(b, far, k1(b, FTL_K_sqrt, z), a), z, p, FTL_COUNT(p)); /* |x| > 1: sqrt makes it NaN */
+	return odd(b, ftl_k_select(b, far, k1(b, FTL_K_sqrt, z), a), z, p,
+		   FTL_COUNT(p)); /* |x| > 1: sqrt makes it NaN */
 }
 
 ftl_kv ftl_expand_asin(ftl_kb *b, ftl_kv x)
@@ -320,8 +324,9 @@ ftl_kv ftl_expand_acos(ftl_kb *b, ftl_kv x)
 /* |x| is brought below tan(pi/8) by atan a = pi/2 - atan(1/a) = pi/4 + atan((a - 1) / (a + 1)). */
 ftl_kv ftl_expand_atan(ftl_kb *b, ftl_kv x)
 {
-	static const double p[] = {-0.33333333295549911, 0.1999999430387506,   -0.14285422681676926, 0.11103985962891758,
-				   -0.08996669079099176, 0.069904191166235363, -0.03790982961850857};
+	static const double p[] = {-0.33333333295549911, 0.1999999430387506,   -0.14285422681676926,
+				   0.11103985962891758,  -0.08996669079099176, 0.069904191166235363,
+				   -0.03790982961850857};
 	ftl_kv a = wide(b, k1(b, FTL_K_abs, x)), one = ftl_expand_f64(b, 1);
 	ftl_kv far = k2(b, FTL_K_lt, ftl_expand_f64(b, 2.4142135623730951), a);
 	ftl_kv near = k2(b, FTL_K_le, a, ftl_expand_f64(b, 0.41421356237309503));

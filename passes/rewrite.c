@@ -153,7 +153,7 @@ static void *make_attrs(const making *k, const ftl_pat *p)
 		case FTL_ATTR_f64: *(ftl_attr_f64 *)to = v; break;
 		case FTL_ATTR_flag: *(ftl_attr_flag *)to = v != 0; break;
 		case FTL_ATTR_dtype: *(ftl_attr_dtype *)to = (ftl_dtype)v; break;
-		default: *(ftl_attr_str *)to = a->str; break;
+		default: *(ftl_attr_str *)to = ftl_arena_str(k->t->b.g->arena, a->str); break; /* the rule dies with the pass */
 		}
 	}
 	return attrs;

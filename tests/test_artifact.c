@@ -96,25 +96,31 @@ static const char user[] =
 	"#include <stdio.h>\n#include <stdlib.h>\n"
 	"#define WANT(c) do { if (!(c)) { printf(\"line %d: %s\\n\", __LINE__, #c); return 1; } } while (0)\n"
 	"static int balance;\n"
-	"static void *get(void *user, size_t n) { void *p = NULL; (void)user; balance++; return posix_memalign(&p, 64, n) ? NULL : p; }\n"
+	"static void *get(void *user, size_t n) { void *p = NULL; (void)user; balance++; return posix_memalign(&p, 64, "
+	"n) ? NULL : p; }\n"
 	"static void give(void *user, void *p) { (void)user; balance--; free(p); }\n"
 	"int main(void)\n{\n"
-	"\tstatic tiny_context c;\n\tstatic tiny_threads pool;\n\ttiny_io io;\n\tstatic float x[400], m[101], y[400];\n\tint64_t rows[100];\n"
+	"\tstatic tiny_context c;\n\tstatic tiny_threads pool;\n\ttiny_io io;\n\tstatic float x[400], m[101], "
+	"y[400];\n\tint64_t rows[100];\n"
 	"\tvoid *work, *weights = NULL;\n\tsize_t n = 0;\n\tint k, round;\n"
 	"#ifdef LOAD\n"
 	"\tFILE *file = fopen(\"tiny.weights\", \"rb\");\n"
-	"\tWANT(file);\n\tweights = get(NULL, 1 << 20);\n\tbalance = 0;\n\tn = fread(weights, 1, 1 << 20, file);\n\tfclose(file);\n"
+	"\tWANT(file);\n\tweights = get(NULL, 1 << 20);\n\tbalance = 0;\n\tn = fread(weights, 1, 1 << 20, "
+	"file);\n\tfclose(file);\n"
 	"\tWANT(tiny_init(&c, weights, n - 64) == tiny_BAD_WEIGHTS);\n"
-	"\t((char *)weights)[8] ^= 1;\n\tWANT(tiny_init(&c, weights, n) == tiny_BAD_WEIGHTS);\n\t((char *)weights)[8] ^= 1;\n"
+	"\t((char *)weights)[8] ^= 1;\n\tWANT(tiny_init(&c, weights, n) == tiny_BAD_WEIGHTS);\n\t((char *)weights)[8] "
+	"^= 1;\n"
 	"\tWANT(tiny_init(&c, NULL, 0) == tiny_BAD_WEIGHTS);\n"
 	"#endif\n"
 	"\tWANT(tiny_init(&c, weights, n) == 0);\n"
 	"\tfor (k = 0; k < 400; k++)\n\t\tx[k] = (float)(k - 20);\n"
 	"\tfor (k = 0; k < 101; k++)\n\t\tm[k] = (float)k * 0.5f;\n"
 	"\tmemset(&io, 0, sizeof io);\n"
-	"\tio.dims.n = 100;\n\tio.x = x;\n\tio.m = m;\n\tio.y = y;\n\tio.y_bytes = sizeof y;\n\tio.count = rows;\n\tio.count_bytes = sizeof rows;\n"
+	"\tio.dims.n = 100;\n\tio.x = x;\n\tio.m = m;\n\tio.y = y;\n\tio.y_bytes = sizeof y;\n\tio.count = "
+	"rows;\n\tio.count_bytes = sizeof rows;\n"
 	"\tWANT(tiny_workspace_size(&io.dims) >= 1600 && tiny_workspace_size(&io.dims) < 1 << 20);\n"
-	"\tWANT(tiny_output_bytes(&io.dims, 0) == 1600 && tiny_output_bytes(&io.dims, 1) == (size_t)-1 && tiny_output_bytes(&io.dims, 2) == (size_t)-1);\n"
+	"\tWANT(tiny_output_bytes(&io.dims, 0) == 1600 && tiny_output_bytes(&io.dims, 1) == (size_t)-1 && "
+	"tiny_output_bytes(&io.dims, 2) == (size_t)-1);\n"
 	"\twork = get(NULL, tiny_workspace_size(&io.dims));\n\tbalance = 0;\n"
 	"\tfor (round = 0; round < 20; round++) {\n"
 	"\t\tif (round == 10)\n\t\t\tWANT(tiny_threads_start(&pool, &c, 4) >= 1);\n"
@@ -134,14 +140,19 @@ static const char user[] =
 	"\tWANT(tiny_run(&c, &io, work) == 0 && io.count && io.count[0] == 5 && balance == 1);\n"
 	"\ttiny_free(&c, io.count);\n\tWANT(balance == 0);\n\tio.count = NULL;\n"
 	/* errors: of the program and of a kernel, the latter behind an allocation that must be given back */
-	"\tio.dims.n = 101;\n\tk = tiny_run(&c, &io, work);\n\tWANT(k > 1 && strstr(tiny_error(k), \"at most 100 ?\\?/ \\\\ %s\"));\n"
+	"\tio.dims.n = 101;\n\tk = tiny_run(&c, &io, work);\n\tWANT(k > 1 && strstr(tiny_error(k), \"at most 100 ?\\?/ "
+	"\\\\ %s\"));\n"
 	"\tio.dims.n = 100;\n\tx[8] = 666;\n\tio.y = NULL;\n\tk = tiny_run(&c, &io, work);\n"
-	"\tWANT(k > 1 && strcmp(tiny_error(k), \"a row is 666\") == 0 && !io.y && balance == 0);\n\tx[8] = 0;\n\tio.y = y;\n"
-	"\tio.dims.n = -1;\n\tWANT(tiny_run(&c, &io, work) == tiny_BAD_DIMS && tiny_workspace_size(&io.dims) == (size_t)-1);\n"
+	"\tWANT(k > 1 && strcmp(tiny_error(k), \"a row is 666\") == 0 && !io.y && balance == 0);\n\tx[8] = 0;\n\tio.y "
+	"= y;\n"
+	"\tio.dims.n = -1;\n\tWANT(tiny_run(&c, &io, work) == tiny_BAD_DIMS && tiny_workspace_size(&io.dims) == "
+	"(size_t)-1);\n"
 	"\tio.dims.n = INT64_MAX;\n\tWANT(tiny_run(&c, &io, work) == tiny_BAD_DIMS);\n"
-	"\tio.dims.n = 0;\n\tWANT(tiny_run(&c, &io, work) == 0 && io.count_dims[0] == 0);\n\ttiny_free(&c, io.count);\n\tio.count = NULL;\n"
+	"\tio.dims.n = 0;\n\tWANT(tiny_run(&c, &io, work) == 0 && io.count_dims[0] == 0);\n\ttiny_free(&c, "
+	"io.count);\n\tio.count = NULL;\n"
 	"\tio.dims.n = 1;\n\tWANT(tiny_run(&c, &io, (char *)work + 8) == tiny_BAD_ARGUMENT);\n"
-	"\tio.x = NULL;\n\tWANT(tiny_run(&c, &io, work) == tiny_BAD_ARGUMENT && tiny_run(NULL, &io, work) == tiny_BAD_ARGUMENT);\n"
+	"\tio.x = NULL;\n\tWANT(tiny_run(&c, &io, work) == tiny_BAD_ARGUMENT && tiny_run(NULL, &io, work) == "
+	"tiny_BAD_ARGUMENT);\n"
 	"\tWANT(strcmp(tiny_error(12345), \"unknown error\") == 0 && balance == 0);\n"
 	"\tfree(work);\n\tfree(weights);\n\treturn 0;\n}\n";
 
@@ -159,12 +170,16 @@ static void the_header_is_used_from_c(void **state)
 	save(f, "user.c", user);
 	for (int iso = 0; iso < 2; iso++) {
 		for (int file = 0; file < 2; file++) {
-			emit(f, tiny(f, iso ? 1 : 4, 5000, "tiny"), iso ? FTL_C_ISO : FTL_C_GNU, file ? FTL_WEIGHTS_FILE : FTL_WEIGHTS_EMBED);
+			emit(f, tiny(f, iso ? 1 : 4, 5000, "tiny"), iso ? FTL_C_ISO : FTL_C_GNU,
+			     file ? FTL_WEIGHTS_FILE : FTL_WEIGHTS_EMBED);
 			for (size_t c = 0; c < FTL_COUNT(compilers); c++) {
 				if (!have(f, compilers[c]))
 					continue;
-				assert_int_equal(shell(f, "%s %s -O2 -Wall -Wextra -Werror -D_POSIX_C_SOURCE=200809L %s user.c tiny.c -o user -lm -pthread",
-						       compilers[c], iso ? "-std=c99 -pedantic" : "-std=gnu11", file ? "-DLOAD" : ""),
+				assert_int_equal(shell(f,
+						       "%s %s -O2 -Wall -Wextra -Werror -D_POSIX_C_SOURCE=200809L %s "
+						       "user.c tiny.c -o user -lm -pthread",
+						       compilers[c], iso ? "-std=c99 -pedantic" : "-std=gnu11",
+						       file ? "-DLOAD" : ""),
 						 0);
 				assert_int_equal(shell(f, "./user"), 0);
 			}
@@ -180,7 +195,9 @@ static void the_header_is_used_from_cxx(void **state)
 		skip();
 	save(f, "user.cc", user);
 	emit(f, tiny(f, 4, 5000, "tiny"), FTL_C_GNU, FTL_WEIGHTS_EMBED);
-	assert_int_equal(shell(f, "cc -O1 -c tiny.c && g++ -O1 -Wall -Wextra -Werror -pedantic user.cc tiny.o -o user -lm -pthread && ./user"), 0);
+	assert_int_equal(shell(f, "cc -O1 -c tiny.c && g++ -O1 -Wall -Wextra -Werror -pedantic user.cc tiny.o -o user "
+				  "-lm -pthread && ./user"),
+			 0);
 }
 
 static void sanitizers_find_nothing(void **state)
@@ -193,15 +210,20 @@ static void sanitizers_find_nothing(void **state)
 			continue;
 		for (int iso = 0; iso < 2; iso++) {
 			emit(f, tiny(f, iso ? 1 : 4, 5000, "tiny"), iso ? FTL_C_ISO : FTL_C_GNU, FTL_WEIGHTS_EMBED);
-			assert_int_equal(shell(f, "%s -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all user.c tiny.c -o user -lm -pthread",
+			assert_int_equal(shell(f,
+					       "%s -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all "
+					       "user.c tiny.c -o user -lm -pthread",
 					       compilers[c]),
 					 0);
 			assert_int_equal(shell(f, "./user"), 0);
 			if (iso)
 				continue;
-			assert_int_equal(shell(f, "%s -g -O1 -fsanitize=thread user.c tiny.c -o user -lm -pthread", compilers[c]), 0);
+			assert_int_equal(shell(f, "%s -g -O1 -fsanitize=thread user.c tiny.c -o user -lm -pthread",
+					       compilers[c]),
+					 0);
 			/* some kernels' address layouts are not for this sanitizer */
-			if (shell(f, "./user >out 2>&1") != 0 && shell(f, "grep -q 'unexpected memory mapping' out") != 0)
+			if (shell(f, "./user >out 2>&1") != 0 &&
+			    shell(f, "grep -q 'unexpected memory mapping' out") != 0)
 				fail_msg("thread sanitizer: see %s/out", f->dir);
 		}
 	}
@@ -215,7 +237,8 @@ static void two_models_live_in_one_program(void **state)
 	emit(f, tiny(f, 1, 9, "two"), FTL_C_GNU, FTL_WEIGHTS_EMBED);
 	save(f, "user.c",
 	     "#define one_THREADS\n#define two_THREADS\n#include \"one.h\"\n#include \"two.h\"\n"
-	     "int main(void)\n{\n\tone_context a;\n\ttwo_context b;\n\n\treturn one_init(&a, NULL, 0) || two_init(&b, NULL, 0) ||\n"
+	     "int main(void)\n{\n\tone_context a;\n\ttwo_context b;\n\n\treturn one_init(&a, NULL, 0) || two_init(&b, "
+	     "NULL, 0) ||\n"
 	     "\t\ttwo_init(&b, one_weights, 1 << 20) != two_BAD_WEIGHTS;\n}\n");
 	assert_int_equal(shell(f, "cc -Wall -Wextra -Werror -pthread user.c one.c two.c -o user -lm && ./user"), 0);
 }
@@ -226,7 +249,10 @@ static void only_the_documented_symbols_are_exported(void **state)
 	struct fix *f = *state;
 
 	emit(f, tiny(f, 4, 5000, "tiny"), FTL_C_GNU, FTL_WEIGHTS_EMBED);
-	assert_int_equal(shell(f, "cc -O1 -c tiny.c && nm -g --defined-only tiny.o | cut -d' ' -f3 | sort | tr '\\n' ' ' >symbols"), 0);
+	assert_int_equal(
+		shell(f,
+		      "cc -O1 -c tiny.c && nm -g --defined-only tiny.o | cut -d' ' -f3 | sort | tr '\\n' ' ' >symbols"),
+		0);
 	assert_int_equal(shell(f, "test \"$(cat symbols)\" = 'tiny_main tiny_size tiny_weights '"), 0);
 	assert_int_equal(shell(f, "nm tiny.o | grep -E ' [BbDdCc] '"), 1);
 }
@@ -236,7 +262,8 @@ static void weights_are_embedded_up_to_a_limit(void **state)
 	struct fix *f = *state;
 	ftl_artifact a;
 
-	ok(f, ftl_artifact_make(&f->arena, tiny(f, 1, FTL_EMBED_LIMIT - 1000, "tiny"), NULL, FTL_WEIGHTS_AUTO, &f->d, &a));
+	ok(f,
+	   ftl_artifact_make(&f->arena, tiny(f, 1, FTL_EMBED_LIMIT - 1000, "tiny"), NULL, FTL_WEIGHTS_AUTO, &f->d, &a));
 	assert_true(a.embed);
 	ok(f, ftl_artifact_make(&f->arena, tiny(f, 1, FTL_EMBED_LIMIT, "tiny"), NULL, FTL_WEIGHTS_AUTO, &f->d, &a));
 	assert_false(a.embed);
@@ -274,7 +301,9 @@ static void hostile_names_stay_names(void **state)
 		save(f, "exe.c", t.v);
 		for (size_t c = 0; c < FTL_COUNT(compilers); c++) {
 			if (have(f, compilers[c]))
-				assert_int_equal(shell(f, "%s -std=c11 -trigraphs -Wall -Wextra -Werror -Wno-trigraphs -pthread exe.c %s.c -o exe -lm",
+				assert_int_equal(shell(f,
+						       "%s -std=c11 -trigraphs -Wall -Wextra -Werror -Wno-trigraphs "
+						       "-pthread exe.c %s.c -o exe -lm",
 						       compilers[c], a.name),
 						 0);
 		}
@@ -294,7 +323,11 @@ static void identifiers_are_c(void **state)
 	assert_string_equal(ftl_c_identifier(&f->arena, "//"), "model");
 	assert_string_equal(ftl_c_identifier(&f->arena, NULL), "model");
 	assert_string_equal(ftl_c_identifier(&f->arena, "__x__y__"), "x_y");
-	assert_int_equal(strlen(ftl_c_identifier(&f->arena, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")) <= 63, 1);
+	assert_int_equal(strlen(ftl_c_identifier(
+				 &f->arena,
+				 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")) <=
+				 63,
+			 1);
 }
 
 /* ---- programs ---- */
@@ -328,22 +361,27 @@ static void check_outputs(struct fix *f, int64_t rows)
 
 static void a_program_runs_npy_files(void **state)
 {
-	static const char *const flags[] = {"-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror"};
+	static const char *const flags[] = {
+		"-O1",     "-g",     "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-Wall",
+		"-Wextra", "-Werror"};
 	struct fix *f = *state;
 
 	write_input(f, "x.npy", 2, 7, 1);
 	write_input(f, "m.npy", 1, 7, 2);
 	for (size_t c = 0; c < FTL_COUNT(compilers); c++) {
 		for (int file = 0; file < 2; file++) {
-			ftl_c_options o = {.dialect = file ? FTL_C_ISO : FTL_C_GNU, .weights = file ? FTL_WEIGHTS_FILE : FTL_WEIGHTS_EMBED};
+			ftl_c_options o = {.dialect = file ? FTL_C_ISO : FTL_C_GNU,
+					   .weights = file ? FTL_WEIGHTS_FILE : FTL_WEIGHTS_EMBED};
 			ftl_cc cc = {.cc = compilers[c], .flags = flags, .nflags = FTL_COUNT(flags), .workdir = f->dir};
 
 			if (!have(f, compilers[c]))
 				continue;
-			ok(f, ftl_c_emit_exe(&f->arena, tiny(f, file ? 1 : 4, 100, "tiny"), &o, &cc, ftl_path_join(&f->arena, f->dir, "tiny"), &f->d));
+			ok(f, ftl_c_emit_exe(&f->arena, tiny(f, file ? 1 : 4, 100, "tiny"), &o, &cc,
+					     ftl_path_join(&f->arena, f->dir, "tiny"), &f->d));
 			assert_int_equal(shell(f, "./tiny x=x.npy m=m.npy"), 0);
 			check_outputs(f, 7);
-			assert_int_equal(shell(f, "rm y.npy count.npy; ./tiny --threads 3 --output . m=m.npy x=x.npy"), 0);
+			assert_int_equal(shell(f, "rm y.npy count.npy; ./tiny --threads 3 --output . m=m.npy x=x.npy"),
+					 0);
 			check_outputs(f, 7);
 			assert_int_equal(shell(f, "./tiny x=x.npy 2>out"), 2);
 			assert_int_equal(shell(f, "./tiny x=x.npy m=x.npy 2>out"), 1);

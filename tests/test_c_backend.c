@@ -21,13 +21,14 @@ typedef struct setup {
 	ftl_c_dialect dialect;
 } setup;
 
-static ftl_status exec_c(void *user, const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in, ftl_karg_tensor *out,
-			 ftl_diag *d)
+static ftl_status exec_c(void *user, const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
+			 ftl_karg_tensor *out, ftl_diag *d)
 {
 	const setup *s = user;
 	const void **blobs = FTL_NEW_N(arena, const void *, m->blobs.n + 1);
 	ftl_io *ins = FTL_NEW_N(arena, ftl_io, m->inputs.n + 1), *outs = FTL_NEW_N(arena, ftl_io, m->outputs.n + 1);
-	ftl_session_desc desc = {.blobs = blobs, .nin = m->inputs.n, .nout = m->outputs.n, .msgs = m->msgs.v, .nmsgs = m->msgs.n};
+	ftl_session_desc desc = {
+		.blobs = blobs, .nin = m->inputs.n, .nout = m->outputs.n, .msgs = m->msgs.v, .nmsgs = m->msgs.n};
 	ftl_session *session;
 	ftl_status_code code;
 	ftl_c_lib *l;
@@ -71,10 +72,12 @@ static const char *clang(void)
 }
 
 /* Modules first, first + step, ... */
-static void all_cases(const char *cc, ftl_c_dialect dialect, const char *const *flags, size_t nflags, bool fma, size_t first, size_t step)
+static void all_cases(const char *cc, ftl_c_dialect dialect, const char *const *flags, size_t nflags, bool fma,
+		      size_t first, size_t step)
 {
 	setup s = {.cc = {.cc = cc, .flags = flags, .nflags = nflags}, .dialect = dialect};
-	kop_backend b = {.exec = exec_c, .user = &s, .no_fma = !fma, .math_close = true, .scalar = dialect == FTL_C_ISO};
+	kop_backend b = {
+		.exec = exec_c, .user = &s, .no_fma = !fma, .math_close = true, .scalar = dialect == FTL_C_ISO};
 	char why[2048];
 	int bad = 0;
 
@@ -102,7 +105,8 @@ static void gcc_code_equals_the_interpreter(void **state)
 /* O2 is what makes fma of a * b + c. */
 static void gcc_code_for_the_oldest_cpu_and_optimized(void **state)
 {
-	static const char *const old[] = {"-O2", "-march=x86-64", WARN}, *const native[] = {"-O2", "-march=native", WARN};
+	static const char *const old[] = {"-O2", "-march=x86-64", WARN}, *const native[] = {"-O2", "-march=native",
+											    WARN};
 
 	FTL_UNUSED(state);
 	if (!have("gcc"))
@@ -138,7 +142,8 @@ static void plain_c99_equals_the_interpreter(void **state)
 
 static void code_has_no_undefined_behaviour(void **state)
 {
-	static const char *const flags[] = {"-O1", "-march=native", "-fsanitize=undefined", "-fno-sanitize-recover=all"};
+	static const char *const flags[] = {"-O1", "-march=native", "-fsanitize=undefined",
+					    "-fno-sanitize-recover=all"};
 
 	FTL_UNUSED(state);
 	if (!have("gcc"))
@@ -206,7 +211,9 @@ static void iso_refuses_vectors(void **state)
 	ftl_artifact a;
 	ftl_text t;
 
-	assert_int_equal(ftl_artifact_make(&f->arena, tiny_module(&f->arena, 4, 0, NULL, &f->d), NULL, FTL_WEIGHTS_AUTO, &f->d, &a), FTL_OK);
+	assert_int_equal(ftl_artifact_make(&f->arena, tiny_module(&f->arena, 4, 0, NULL, &f->d), NULL, FTL_WEIGHTS_AUTO,
+					   &f->d, &a),
+			 FTL_OK);
 	ftl_text_init(&t, &f->arena);
 	assert_int_equal(ftl_c_print(&a, FTL_C_ISO, &t, &f->d), FTL_ERR_UNSUPPORTED);
 	assert_non_null(strstr(f->d.text, "vectors"));

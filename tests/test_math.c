@@ -49,7 +49,10 @@ static ftl_kmodule *make(struct fix *f, ftl_kop op, int lanes, double exponent)
 
 	dims[0] = ftl_dim_sym(st, "n");
 	for (int i = 0; i < 3; i++) {
-		ftl_kio io = {.name = i == 0 ? "x" : i == 1 ? "y" : "z", .type = {.dtype = FTL_F32, .rank = 1, .dims = dims}};
+		ftl_kio io = {.name = i == 0   ? "x"
+				      : i == 1 ? "y"
+					       : "z",
+			      .type = {.dtype = FTL_F32, .rank = 1, .dims = dims}};
 
 		if (i < 2)
 			ftl_vec_push(&f->arena, &m->inputs, io);
@@ -123,9 +126,9 @@ static double ulps(float got, double want)
 	if (isnan(want) || isnan(got))
 		return isnan(want) && isnan(got) ? 0 : INFINITY;
 	if (isinf(got) || isinf(w))
-		return bits(got) == bits(w) ? 0
+		return bits(got) == bits(w)                                               ? 0
 		       : !isinf(want) && isinf(got) != isinf(w) && fabs(want) > 3.4028e38 ? 1
-										       : INFINITY;
+											  : INFINITY;
 	frexp(want, &e);
 	if (want == 0 || e < -125)
 		e = -125;
@@ -185,8 +188,9 @@ static void functions_keep_their_bounds(void **state)
 /* Around the places where the formulas change, and where most arguments are. */
 static void bounds_hold_where_formulas_meet(void **state)
 {
-	static const float centers[] = {0.3466f, 0.41421f, 0.5f, 0.625f, 0.7071f, 1, 1.4142f, 2.4142f, 4, 9.1f, 20, 88.7f, 100, 8191, 1e6f,
-					0x1p-12f, 1.5707964f, 3.1415927f, 102.10176f, 355};
+	static const float centers[] = {0.3466f, 0.41421f, 0.5f,       0.625f,     0.7071f,    1,   1.4142f,
+					2.4142f, 4,        9.1f,       20,         88.7f,      100, 8191,
+					1e6f,    0x1p-12f, 1.5707964f, 3.1415927f, 102.10176f, 355};
 
 	for (size_t k = 0; k < FTL_COUNT(functions); k++) {
 		const ftl_kmodule *m = make(*state, functions[k].op, LANES, 0);
@@ -194,7 +198,8 @@ static void bounds_hold_where_formulas_meet(void **state)
 
 		for (size_t c = 0; c < FTL_COUNT(centers); c++) {
 			for (int32_t d = -1000; d < 1000; d++, n++)
-				x[n] = from_bits(bits(centers[c]) + (uint32_t)(d < 0 && c % 2 ? d * 37 : d)) * (d % 2 ? -1 : 1);
+				x[n] = from_bits(bits(centers[c]) + (uint32_t)(d < 0 && c % 2 ? d * 37 : d)) *
+				       (d % 2 ? -1 : 1);
 		}
 		n = n / LANES * LANES;
 		run(*state, m, x, x, z, (int)n);
@@ -202,7 +207,8 @@ static void bounds_hold_where_formulas_meet(void **state)
 			double u = ulps(z[i], functions[k].ref((double)x[i]));
 
 			if (!(u <= functions[k].bound))
-				fail_msg("%s is off by %g ulp at %a", ftl_kop_get(functions[k].op)->name, u, (double)x[i]);
+				fail_msg("%s is off by %g ulp at %a", ftl_kop_get(functions[k].op)->name, u,
+					 (double)x[i]);
 		}
 	}
 }
@@ -221,7 +227,8 @@ static void pow_keeps_its_bound(void **state)
 			x[i] = from_bits((uint32_t)seed);
 			y[i] = from_bits((uint32_t)(seed >> 32));
 			if (r % 4 == 1) /* results in range */
-				y[i] = (float)((double)(int32_t)(seed >> 32) * 0x1p-31 * 130 / log2(fabs((double)x[i]) + 1e-30));
+				y[i] = (float)((double)(int32_t)(seed >> 32) * 0x1p-31 * 130 /
+					       log2(fabs((double)x[i]) + 1e-30));
 			else if (r % 4 == 2) /* near 1: the largest exponents */
 				x[i] = from_bits(0x3f800000 + (uint32_t)(seed & 0xffff) - 0x8000);
 			else if (r % 4 == 3) /* integers */
@@ -233,16 +240,46 @@ static void pow_keeps_its_bound(void **state)
 
 			worst = u > worst ? u : worst;
 			if (!(u <= 1))
-				fail_msg("pow(%a, %a) = %a is off by %g ulp", (double)x[i], (double)y[i], (double)z[i], u);
+				fail_msg("pow(%a, %a) = %a is off by %g ulp", (double)x[i], (double)y[i], (double)z[i],
+					 u);
 		}
 	}
 	if (getenv("FTL_SHOW"))
 		printf("pow: %.3f ulp\n", worst);
 }
 
-static const float special[] = {0.0f,      -0.0f,     1,        -1,      INFINITY, -INFINITY, NAN,   0x1p-149f, -0x1p-149f, 0x1p-126f,
-				-0x1p-126f, 0x1.fffffep127f, -0x1.fffffep127f, 0.5f, -0.5f, 2,         -2,    3,         -3,       1e10f,
-				-1e10f,    1.5f,      -1.5f,    0x1p24f, 0x1.000002p23f, -0x1.000002p23f, 88.72284f, -103.97208f, -104.5f, 89.5f, 1e-3f, -7};
+static const float special[] = {0.0f,
+				-0.0f,
+				1,
+				-1,
+				INFINITY,
+				-INFINITY,
+				NAN,
+				0x1p-149f,
+				-0x1p-149f,
+				0x1p-126f,
+				-0x1p-126f,
+				0x1.fffffep127f,
+				-0x1.fffffep127f,
+				0.5f,
+				-0.5f,
+				2,
+				-2,
+				3,
+				-3,
+				1e10f,
+				-1e10f,
+				1.5f,
+				-1.5f,
+				0x1p24f,
+				0x1.000002p23f,
+				-0x1.000002p23f,
+				88.72284f,
+				-103.97208f,
+				-104.5f,
+				89.5f,
+				1e-3f,
+				-7};
 
 /* Equal bits, but for the result's last place where it is a number; NaN is one value. */
 static bool alike(float got, double want)
@@ -301,7 +338,8 @@ static void constant_exponents_are_short_and_right(void **state)
 
 			if (!alike(z[i], want))
 				fail_msg("pow(%a, %g) = %a, not %a", (double)x[i], e[k], (double)z[i], want);
-			if ((e[k] == 2 && z[i] != (float)want && !isnan(want)) || (e[k] == 0.5 && z[i] != (float)want && !isnan(want)))
+			if ((e[k] == 2 && z[i] != (float)want && !isnan(want)) ||
+			    (e[k] == 0.5 && z[i] != (float)want && !isnan(want)))
 				fail_msg("pow(%a, %g) is not exact", (double)x[i], e[k]);
 		}
 	}

@@ -53,7 +53,8 @@ static ftl_status make_folder(ftl_arena *arena, const ftl_cc *cc, ftl_diag *d, c
 
 	*out = path;
 	if (!mkdtemp(path))
-		return ftl_fail(d, FTL_ERR_IO, "%s: cannot make a folder to compile in: %s", path, strerrordesc_np(errno));
+		return ftl_fail(d, FTL_ERR_IO, "%s: cannot make a folder to compile in: %s", path,
+				strerrordesc_np(errno));
 	ftl_arena_defer(arena, remove_folder, path);
 	return FTL_OK;
 }
@@ -70,7 +71,8 @@ static ftl_status compiler_failed(const char *cc, const char *log, int status, f
 		close(fd);
 	text[n > 0 ? n : 0] = '\0';
 	if (WIFSIGNALED(status))
-		return ftl_fail(d, FTL_ERR_IO, "the C compiler %s was killed by signal %d: %s", cc, WTERMSIG(status), text);
+		return ftl_fail(d, FTL_ERR_IO, "the C compiler %s was killed by signal %d: %s", cc, WTERMSIG(status),
+				text);
 	return ftl_fail(d, FTL_ERR_IO, "the C compiler %s failed: %s", cc, text);
 }
 
@@ -140,8 +142,8 @@ static ftl_status load(const char *path, const ftl_artifact *a, ftl_arena *arena
 	return FTL_OK;
 }
 
-static ftl_status build_shared_in(ftl_arena *arena, const ftl_artifact *a, ftl_c_dialect dialect, const ftl_cc *cc, const char *dir,
-				  ftl_diag *d, ftl_c_lib *l)
+static ftl_status build_shared_in(ftl_arena *arena, const ftl_artifact *a, ftl_c_dialect dialect, const ftl_cc *cc,
+				  const char *dir, ftl_diag *d, ftl_c_lib *l)
 {
 	const char *source = ftl_path_join(arena, dir, "model.c"), *object = ftl_path_join(arena, dir, "model.so");
 	arg_list args = {0};
@@ -162,8 +164,8 @@ static ftl_status build_shared_in(ftl_arena *arena, const ftl_artifact *a, ftl_c
 	return load(object, a, arena, d, l);
 }
 
-ftl_status ftl_c_build_shared(ftl_arena *arena, const ftl_kmodule *m, ftl_c_dialect dialect, const ftl_cc *cc, ftl_diag *d,
-			      ftl_c_lib **out)
+ftl_status ftl_c_build_shared(ftl_arena *arena, const ftl_kmodule *m, ftl_c_dialect dialect, const ftl_cc *cc,
+			      ftl_diag *d, ftl_c_lib **out)
 {
 	ftl_c_lib *l = FTL_NEW(arena, ftl_c_lib);
 	/* weights come through run->blobs, so the image is not laid out (and need not even be readable) */
@@ -197,8 +199,8 @@ void ftl_c_lib_free(ftl_c_lib *l)
 
 /* ---- a program ---- */
 
-static ftl_status link_in(ftl_arena *arena, const ftl_artifact *a, const char *const *objects, size_t n, const ftl_cc *cc, const char *path,
-			  const char *dir, ftl_diag *d)
+static ftl_status link_in(ftl_arena *arena, const ftl_artifact *a, const char *const *objects, size_t n,
+			  const ftl_cc *cc, const char *path, const char *dir, ftl_diag *d)
 {
 	const char *header = ftl_path_join(arena, dir, ftl_arena_printf(arena, "%s.h", a->name));
 	const char *source = ftl_path_join(arena, dir, "exe.c");
@@ -227,8 +229,8 @@ static ftl_status link_in(ftl_arena *arena, const ftl_artifact *a, const char *c
 	return ftl_weights_write(a, ftl_arena_printf(arena, "%s.weights", path), d);
 }
 
-ftl_status ftl_c_link_exe(ftl_arena *arena, const ftl_artifact *a, const char *const *objects, size_t n, const ftl_cc *cc,
-			  const char *path, ftl_diag *d)
+ftl_status ftl_c_link_exe(ftl_arena *arena, const ftl_artifact *a, const char *const *objects, size_t n,
+			  const ftl_cc *cc, const char *path, ftl_diag *d)
 {
 	ftl_status_code status;
 	char *dir;
@@ -239,8 +241,8 @@ ftl_status ftl_c_link_exe(ftl_arena *arena, const ftl_artifact *a, const char *c
 	return status;
 }
 
-static ftl_status emit_exe_in(ftl_arena *arena, const ftl_artifact *a, ftl_c_dialect dialect, const ftl_cc *cc, const char *path,
-			      const char *dir, ftl_diag *d)
+static ftl_status emit_exe_in(ftl_arena *arena, const ftl_artifact *a, ftl_c_dialect dialect, const ftl_cc *cc,
+			      const char *path, const char *dir, ftl_diag *d)
 {
 	const char *code = ftl_path_join(arena, dir, ftl_arena_printf(arena, "%s.c", a->name));
 
@@ -248,7 +250,8 @@ static ftl_status emit_exe_in(ftl_arena *arena, const ftl_artifact *a, ftl_c_dia
 	return link_in(arena, a, &code, 1, cc, path, dir, d);
 }
 
-ftl_status ftl_c_emit_exe(ftl_arena *arena, const ftl_kmodule *m, const ftl_c_options *o, const ftl_cc *cc, const char *path, ftl_diag *d)
+ftl_status ftl_c_emit_exe(ftl_arena *arena, const ftl_kmodule *m, const ftl_c_options *o, const ftl_cc *cc,
+			  const char *path, ftl_diag *d)
 {
 	ftl_status_code status;
 	ftl_artifact a;
@@ -263,8 +266,8 @@ ftl_status ftl_c_emit_exe(ftl_arena *arena, const ftl_kmodule *m, const ftl_c_op
 
 /* ---- a shared library of objects ---- */
 
-static ftl_status link_shared_in(ftl_arena *arena, const char *const *objects, size_t n, const ftl_cc *cc, const char *path,
-				 const char *dir, ftl_diag *d)
+static ftl_status link_shared_in(ftl_arena *arena, const char *const *objects, size_t n, const ftl_cc *cc,
+				 const char *path, const char *dir, ftl_diag *d)
 {
 	arg_list args = {0};
 

@@ -5,31 +5,19 @@
 static const char *descr(ftl_dtype t)
 {
 	switch (t) {
-	case FTL_F32:
-		return "<f4";
-	case FTL_F64:
-		return "<f8";
-	case FTL_F16:
-		return "<f2";
-	case FTL_I8:
-		return "|i1";
-	case FTL_I16:
-		return "<i2";
-	case FTL_I32:
-		return "<i4";
-	case FTL_I64:
-		return "<i8";
-	case FTL_U8:
-		return "|u1";
+	case FTL_F32: return "<f4";
+	case FTL_F64: return "<f8";
+	case FTL_F16: return "<f2";
+	case FTL_I8: return "|i1";
+	case FTL_I16: return "<i2";
+	case FTL_I32: return "<i4";
+	case FTL_I64: return "<i8";
+	case FTL_U8: return "|u1";
 	case FTL_U16:
-	case FTL_BF16: /* npy has no bfloat16: its bits */
-		return "<u2";
-	case FTL_U32:
-		return "<u4";
-	case FTL_U64:
-		return "<u8";
-	default:
-		return "|b1";
+	case FTL_BF16: /* npy has no bfloat16: its bits */ return "<u2";
+	case FTL_U32: return "<u4";
+	case FTL_U64: return "<u8";
+	default: return "|b1";
 	}
 }
 
@@ -48,7 +36,8 @@ static const char body[] =
 	"static int fail(const char *what, const char *why)\n"
 	"{\n\tfprintf(stderr, \"%s: %s\\n\", what, why);\n\treturn 1;\n}\n\n"
 	"static void *get(void *user, size_t bytes)\n"
-	"{\n\tvoid *p = NULL;\n\n\t(void)user;\n\treturn posix_memalign(&p, 64, bytes ? bytes : 1) == 0 ? p : NULL;\n}\n\n"
+	"{\n\tvoid *p = NULL;\n\n\t(void)user;\n\treturn posix_memalign(&p, 64, bytes ? bytes : 1) == 0 ? p : "
+	"NULL;\n}\n\n"
 	"static void give(void *user, void *p)\n{\n\t(void)user;\n\tfree(p);\n}\n\n"
 	"/* Read all of a file into fresh memory with room for a NUL. */\n"
 	"static char *slurp(const char *path, size_t *n)\n"
@@ -66,9 +55,11 @@ static const char body[] =
 	"\treturn p + strspn(p, \" :'\\\"(\");\n}\n\n"
 	"static int read_npy(const char *path, const struct port *port, ftl_io *io)\n"
 	"{\n"
-	"\tsize_t n = 0, at, len, want = port->size, k;\n\tchar *p = slurp(path, &n), *data;\n\tchar head[4096];\n\tconst char *s;\n\tint rank = 0;\n\n"
+	"\tsize_t n = 0, at, len, want = port->size, k;\n\tchar *p = slurp(path, &n), *data;\n\tchar "
+	"head[4096];\n\tconst char *s;\n\tint rank = 0;\n\n"
 	"\tif (!p)\n\t\treturn fail(path, errno ? strerror(errno) : \"cannot read\");\n"
-	"\tif (n < 12 || memcmp(p, \"\\223NUMPY\", 6) != 0) {\n\t\tfree(p);\n\t\treturn fail(path, \"not a .npy file\");\n\t}\n"
+	"\tif (n < 12 || memcmp(p, \"\\223NUMPY\", 6) != 0) {\n\t\tfree(p);\n\t\treturn fail(path, \"not a .npy "
+	"file\");\n\t}\n"
 	"\tat = p[6] == 1 ? 10 : 12;\n"
 	"\tlen = (unsigned char)p[8] | (size_t)(unsigned char)p[9] << 8;\n"
 	"\tif (p[6] != 1)\n\t\tlen |= (size_t)(unsigned char)p[10] << 16 | (size_t)(unsigned char)p[11] << 24;\n"
@@ -76,36 +67,45 @@ static const char body[] =
 	"\tmemcpy(head, p + at, len);\n\thead[len] = '\\0';\n"
 	"\ts = value(head, \"'descr'\");\n"
 	"\tif (strncmp(s, port->descr, 3) != 0 && !(s[0] == '=' && strncmp(s + 1, port->descr + 1, 2) == 0)) {\n"
-	"\t\tfprintf(stderr, \"%s: input %s wants elements %s, these are %.4s\\n\", path, port->name, port->descr, s);\n\t\tfree(p);\n\t\treturn 1;\n\t}\n"
-	"\tif (strncmp(value(head, \"'fortran_order'\"), \"False\", 5) != 0) {\n\t\tfree(p);\n\t\treturn fail(path, \"is in Fortran order\");\n\t}\n"
+	"\t\tfprintf(stderr, \"%s: input %s wants elements %s, these are %.4s\\n\", path, port->name, port->descr, "
+	"s);\n\t\tfree(p);\n\t\treturn 1;\n\t}\n"
+	"\tif (strncmp(value(head, \"'fortran_order'\"), \"False\", 5) != 0) {\n\t\tfree(p);\n\t\treturn fail(path, "
+	"\"is in Fortran order\");\n\t}\n"
 	"\ts = value(head, \"'shape'\");\n"
 	"\twhile (*s >= '0' && *s <= '9') {\n"
 	"\t\tchar *end;\n\t\tunsigned long long d = strtoull(s, &end, 10);\n\n"
-	"\t\tif (rank == port->rank || rank == FTL_ABI_MAX_RANK || d > INT32_MAX || (d && want > SIZE_MAX / d)) {\n\t\t\tfree(p);\n\t\t\treturn fail(path, \"has the wrong shape\");\n\t\t}\n"
+	"\t\tif (rank == port->rank || rank == FTL_ABI_MAX_RANK || d > INT32_MAX || (d && want > SIZE_MAX / d)) "
+	"{\n\t\t\tfree(p);\n\t\t\treturn fail(path, \"has the wrong shape\");\n\t\t}\n"
 	"\t\tio->dims[rank++] = (int64_t)d;\n\t\twant *= (size_t)d;\n"
 	"\t\ts = end + strspn(end, \", \");\n"
 	"\t}\n"
-	"\tif (rank != port->rank) {\n\t\tfprintf(stderr, \"%s: input %s has rank %d, this has %d\\n\", path, port->name, port->rank, rank);\n\t\tfree(p);\n\t\treturn 1;\n\t}\n"
+	"\tif (rank != port->rank) {\n\t\tfprintf(stderr, \"%s: input %s has rank %d, this has %d\\n\", path, "
+	"port->name, port->rank, rank);\n\t\tfree(p);\n\t\treturn 1;\n\t}\n"
 	"\tif (want > n - at - len) {\n\t\tfree(p);\n\t\treturn fail(path, \"is shorter than its shape says\");\n\t}\n"
 	"\tdata = (char *)get(NULL, want);\n"
 	"\tif (!data) {\n\t\tfree(p);\n\t\treturn fail(path, \"out of memory\");\n\t}\n"
 	"\tmemcpy(data, p + at + len, want);\n\tfree(p);\n"
-	"\tif (strcmp(port->descr, \"|b1\") == 0) {\n\t\tfor (k = 0; k < want; k++)\n\t\t\tdata[k] = data[k] != 0;\n\t}\n"
+	"\tif (strcmp(port->descr, \"|b1\") == 0) {\n\t\tfor (k = 0; k < want; k++)\n\t\t\tdata[k] = data[k] != "
+	"0;\n\t}\n"
 	"\tio->data = data;\n\tio->bytes = want;\n\treturn 0;\n}\n\n"
 	"static int write_npy(const char *dir, const struct port *port, const ftl_io *io)\n"
 	"{\n"
 	"\tchar path[4096], head[1024];\n\tsize_t n, bytes = port->size;\n\tint k, ok;\n\tFILE *f;\n\n"
-	"\tif (snprintf(path, sizeof path, \"%s/%s.npy\", dir, port->file) >= (int)sizeof path)\n\t\treturn fail(dir, \"the name is too long\");\n"
-	"\tn = (size_t)snprintf(head, sizeof head, \"{'descr': '%s', 'fortran_order': False, 'shape': (\", port->descr);\n"
+	"\tif (snprintf(path, sizeof path, \"%s/%s.npy\", dir, port->file) >= (int)sizeof path)\n\t\treturn fail(dir, "
+	"\"the name is too long\");\n"
+	"\tn = (size_t)snprintf(head, sizeof head, \"{'descr': '%s', 'fortran_order': False, 'shape': (\", "
+	"port->descr);\n"
 	"\tfor (k = 0; k < port->rank; k++) {\n"
-	"\t\tn += (size_t)snprintf(head + n, sizeof head - n, \"%\" PRId64 \",%s\", io->dims[k], k + 1 < port->rank ? \" \" : \"\");\n"
+	"\t\tn += (size_t)snprintf(head + n, sizeof head - n, \"%\" PRId64 \",%s\", io->dims[k], k + 1 < port->rank ? "
+	"\" \" : \"\");\n"
 	"\t\tbytes *= (size_t)io->dims[k];\n\t}\n"
 	"\tn += (size_t)snprintf(head + n, sizeof head - n, \"), }\");\n"
 	"\twhile ((n + 11) % 64 != 0)\n\t\thead[n++] = ' ';\n"
 	"\thead[n++] = '\\n';\n"
 	"\tf = fopen(path, \"wb\");\n"
 	"\tif (!f)\n\t\treturn fail(path, strerror(errno));\n"
-	"\tok = fwrite(\"\\223NUMPY\\1\\0\", 1, 8, f) == 8 && fputc((int)(n & 255), f) != EOF && fputc((int)(n >> 8), f) != EOF;\n"
+	"\tok = fwrite(\"\\223NUMPY\\1\\0\", 1, 8, f) == 8 && fputc((int)(n & 255), f) != EOF && fputc((int)(n >> 8), "
+	"f) != EOF;\n"
 	"\tok = ok && fwrite(head, 1, n, f) == n && fwrite(io->data, 1, bytes, f) == bytes;\n"
 	"\tif (fclose(f) != 0 || !ok)\n\t\treturn fail(path, \"cannot write\");\n"
 	"\treturn 0;\n}\n\n"
@@ -145,7 +145,8 @@ static const char main_function[] =
 	"static int usage(const char *program)\n"
 	"{\n"
 	"\tint k;\n\n"
-	"\tfprintf(stderr, \"usage: %s [--threads N] [--weights FILE] [--output DIR] INPUT=FILE.npy ...\\ninputs:\\n\", program);\n"
+	"\tfprintf(stderr, \"usage: %s [--threads N] [--weights FILE] [--output DIR] INPUT=FILE.npy "
+	"...\\ninputs:\\n\", program);\n"
 	"\tfor (k = 0; k < @_INPUTS; k++)\n"
 	"\t\tfprintf(stderr, \"  %s: %s, rank %d\\n\", inputs[k].name, inputs[k].descr, inputs[k].rank);\n"
 	"\treturn 2;\n}\n\n"
@@ -155,7 +156,8 @@ static const char main_function[] =
 	"\tconst char *dir = \".\", *weights = NULL;\n\tint threads = 1, rc = 0, k, i;\n\n"
 	"\tfor (i = 1; i < argc; i++) {\n"
 	"\t\tconst char *arg = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;\n\n"
-	"\t\tif (next && (strcmp(arg, \"--threads\") == 0 || strcmp(arg, \"--weights\") == 0 || strcmp(arg, \"--output\") == 0)) {\n"
+	"\t\tif (next && (strcmp(arg, \"--threads\") == 0 || strcmp(arg, \"--weights\") == 0 || strcmp(arg, "
+	"\"--output\") == 0)) {\n"
 	"\t\t\tif (arg[2] == 't')\n\t\t\t\tthreads = atoi(next);\n"
 	"\t\t\telse if (arg[2] == 'w')\n\t\t\t\tweights = next;\n"
 	"\t\t\telse\n\t\t\t\tdir = next;\n"
@@ -168,17 +170,17 @@ static const char main_function[] =
 	"\t\tif (read_npy(arg + strlen(inputs[k].name) + 1, &inputs[k], &in[k]) != 0)\n\t\t\treturn 1;\n"
 	"\t}\n"
 	"\tfor (k = 0; k < @_INPUTS; k++) {\n"
-	"\t\tif (!in[k].data) {\n\t\t\tfprintf(stderr, \"input %s is missing\\n\", inputs[k].name);\n\t\t\treturn usage(argv[0]);\n\t\t}\n\t}\n";
+	"\t\tif (!in[k].data) {\n\t\t\tfprintf(stderr, \"input %s is missing\\n\", inputs[k].name);\n\t\t\treturn "
+	"usage(argv[0]);\n\t\t}\n\t}\n";
 
-static const char main_end[] =
-	"\tif (threads > 1)\n\t\t@_threads_start(&pool, &context, threads);\n"
-	"\trc = run_model(&context, threads > 1 ? &pool : NULL, in, out);\n"
-	"\tif (threads > 1)\n\t\t@_threads_stop(&pool);\n"
-	"\tfor (k = 0; rc == 0 && k < @_OUTPUTS; k++)\n"
-	"\t\trc = write_npy(dir, &outputs[k], &out[k]);\n"
-	"\tfor (k = 0; k < @_INPUTS; k++)\n\t\tfree(in[k].data);\n"
-	"\tfor (k = 0; k < @_OUTPUTS; k++)\n\t\tfree(out[k].data);\n"
-	"\treturn rc;\n}\n";
+static const char main_end[] = "\tif (threads > 1)\n\t\t@_threads_start(&pool, &context, threads);\n"
+			       "\trc = run_model(&context, threads > 1 ? &pool : NULL, in, out);\n"
+			       "\tif (threads > 1)\n\t\t@_threads_stop(&pool);\n"
+			       "\tfor (k = 0; rc == 0 && k < @_OUTPUTS; k++)\n"
+			       "\t\trc = write_npy(dir, &outputs[k], &out[k]);\n"
+			       "\tfor (k = 0; k < @_INPUTS; k++)\n\t\tfree(in[k].data);\n"
+			       "\tfor (k = 0; k < @_OUTPUTS; k++)\n\t\tfree(out[k].data);\n"
+			       "\treturn rc;\n}\n";
 
 static void ports(ftl_text *t, const char *what, const ftl_kio *io, uint32_t n, const char **files)
 {
@@ -209,7 +211,8 @@ void ftl_c_print_exe(const ftl_artifact *a, ftl_text *t)
 		ftl_c_template(t, a->name, weights_file);
 	ftl_c_template(t, a->name, main_function);
 	ftl_c_template(t, a->name,
-		       a->embed ? "\t(void)weights;\n\tk = @_init(&context, NULL, 0);\n\tif (k != 0)\n\t\treturn fail(argv[0], @_error(k));\n"
+		       a->embed ? "\t(void)weights;\n\tk = @_init(&context, NULL, 0);\n\tif (k != 0)\n\t\treturn "
+				  "fail(argv[0], @_error(k));\n"
 				: "\tif (open_weights(&context, weights, argv[0]) != 0)\n\t\treturn 1;\n");
 	ftl_c_template(t, a->name, main_end);
 }

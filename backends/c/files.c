@@ -38,7 +38,8 @@ ftl_status ftl_c_emit_code(ftl_arena *arena, const ftl_artifact *a, ftl_c_dialec
 	FTL_TRY(ftl_c_print(a, dialect, &code, d));
 	ftl_header_print(a, &header);
 	FTL_TRY(write_code(a, &code, ftl_path_join(arena, dir, ftl_arena_printf(arena, "%s.c", a->name)), d));
-	return ftl_file_write(ftl_path_join(arena, dir, ftl_arena_printf(arena, "%s.h", a->name)), header.v, header.n, d);
+	return ftl_file_write(ftl_path_join(arena, dir, ftl_arena_printf(arena, "%s.h", a->name)), header.v, header.n,
+			      d);
 }
 
 ftl_status ftl_c_emit(const ftl_kmodule *m, const ftl_c_options *o, const char *dir, ftl_diag *d)

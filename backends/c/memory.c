@@ -65,8 +65,9 @@ static void store_one(ftl_ce *e, unsigned elem, const char *p, const char *index
 	s = ftl_ce_str(e, "store_%s", t->name);
 	if (ftl_ce_once(e, s))
 		ftl_text_add(&e->helpers,
-			     "static inline void %s(unsigned char *p, int64_t i, %s x)\n{\n\tmemcpy(p + i * %u, &x, sizeof x);\n}\n", s,
-			     t->type, t->bytes);
+			     "static inline void %s(unsigned char *p, int64_t i, %s x)\n{\n\tmemcpy(p + i * %u, &x, "
+			     "sizeof x);\n}\n",
+			     s, t->type, t->bytes);
 	ftl_ce_line(e, "%s(%s, %s, %s);", s, p, index, x);
 }
 
@@ -79,8 +80,8 @@ static const char *vmem_type(ftl_ce *e, unsigned elem, int lanes)
 	const char *name = ftl_ce_str(e, "%sx%d_m", t->name, lanes);
 
 	if (ftl_ce_once(e, name))
-		ftl_text_add(&e->types, "typedef %s %s __attribute__((vector_size(%d), aligned(%u), may_alias));\n", t->type, name,
-			     t->bytes * lanes, t->bytes);
+		ftl_text_add(&e->types, "typedef %s %s __attribute__((vector_size(%d), aligned(%u), may_alias));\n",
+			     t->type, name, t->bytes * lanes, t->bytes);
 	return name;
 }
 
@@ -131,7 +132,8 @@ static const char *load_part(ftl_ce *e, unsigned elem, int lanes, const char *p,
 	return ftl_ce_str(e, "%s(%s, %s, %s)", fn, p, index, n);
 }
 
-static void store_part(ftl_ce *e, unsigned elem, int lanes, const char *p, const char *index, const char *x, const char *n)
+static void store_part(ftl_ce *e, unsigned elem, int lanes, const char *p, const char *index, const char *x,
+		       const char *n)
 {
 	const ftl_celem *t = ftl_ce_elem(elem);
 	const char *fn = ftl_ce_str(e, "storen_%sx%d", t->name, lanes);
@@ -183,8 +185,8 @@ static void print_load(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 
 	if (lanes == 1) {
 		if (i->op == FTL_K_loadn)
-			ftl_ce_line(e, "const %s v%u = %s > 0 ? %s : 0;", ftl_ce_elem(elem)->type, v, ftl_ce_ref(e, i->a[2]),
-				    load_one(e, elem, p, index));
+			ftl_ce_line(e, "const %s v%u = %s > 0 ? %s : 0;", ftl_ce_elem(elem)->type, v,
+				    ftl_ce_ref(e, i->a[2]), load_one(e, elem, p, index));
 		else
 			ftl_ce_line(e, "const %s v%u = %s;", ftl_ce_elem(elem)->type, v, load_one(e, elem, p, index));
 		return;
@@ -197,8 +199,8 @@ static void print_load(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 		s = load_vector(e, mem, lanes, p, index);
 	if (is_bool(elem)) {
 		e->mask[v] = 1;
-		ftl_ce_line(e, "const %s v%u = (%s)(%s != %s);", ftl_ce_vmask(e, 1, lanes), v, ftl_ce_vmask(e, 1, lanes), s,
-			    ftl_ce_splat(e, FTL_U8, lanes, "0u"));
+		ftl_ce_line(e, "const %s v%u = (%s)(%s != %s);", ftl_ce_vmask(e, 1, lanes), v,
+			    ftl_ce_vmask(e, 1, lanes), s, ftl_ce_splat(e, FTL_U8, lanes, "0u"));
 	} else {
 		ftl_ce_line(e, "const %s v%u = %s;", ftl_ce_vtype(e, elem, lanes), v, s);
 	}
@@ -224,7 +226,8 @@ static void print_store(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	}
 	x = is_bool(t.elem) ? ftl_ce_mask_ref(e, i->a[2], 1) : ftl_ce_ref(e, i->a[2]);
 	if (is_bool(t.elem))
-		x = ftl_ce_str(e, "((%s)%s & %s)", ftl_ce_vtype(e, FTL_U8, t.lanes), x, ftl_ce_splat(e, FTL_U8, t.lanes, "1u"));
+		x = ftl_ce_str(e, "((%s)%s & %s)", ftl_ce_vtype(e, FTL_U8, t.lanes), x,
+			       ftl_ce_splat(e, FTL_U8, t.lanes, "1u"));
 	if (i->op == FTL_K_storen) {
 		store_part(e, mem, t.lanes, p, index, x, ftl_ce_ref(e, i->a[3]));
 	} else if (ftl_ktype_of(e->f, i->a[1]).lanes > 1) {
@@ -240,21 +243,21 @@ bool ftl_ce_memory(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 {
 	switch ((ftl_kop)i->op) {
 	case FTL_K_load:
-	case FTL_K_loadn:
-		print_load(e, v, i);
-		return true;
+	case FTL_K_loadn: print_load(e, v, i); return true;
 	case FTL_K_store:
-	case FTL_K_storen:
-		print_store(e, v, i);
-		return true;
+	case FTL_K_storen: print_store(e, v, i); return true;
 	case FTL_K_prefetch:
 		ftl_ce_line(e, "__builtin_prefetch(%s + %s);", ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]));
 		return true;
 	case FTL_K_copy:
 		if (ftl_ce_once(e, "copy"))
-			ftl_text_add(&e->helpers, "static inline void copy(unsigned char *to, const unsigned char *from, int64_t n)\n{\n"
-						  "\tif (n > 0) /* of nothing, the addresses may be NULL */\n\t\tmemcpy(to, from, (size_t)n);\n}\n");
-		ftl_ce_line(e, "copy(%s, %s, %s);", ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]), ftl_ce_ref(e, i->a[2]));
+			ftl_text_add(
+				&e->helpers,
+				"static inline void copy(unsigned char *to, const unsigned char *from, int64_t n)\n{\n"
+				"\tif (n > 0) /* of nothing, the addresses may be NULL */\n\t\tmemcpy(to, from, "
+				"(size_t)n);\n}\n");
+		ftl_ce_line(e, "copy(%s, %s, %s);", ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]),
+			    ftl_ce_ref(e, i->a[2]));
 		return true;
 	case FTL_K_zero:
 		if (ftl_ce_once(e, "zero"))
@@ -263,9 +266,9 @@ bool ftl_ce_memory(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 		ftl_ce_line(e, "zero(%s, %s);", ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]));
 		return true;
 	case FTL_K_offset:
-		ftl_ce_line(e, "unsigned char *const v%u = %s + %s;", v, ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]));
+		ftl_ce_line(e, "unsigned char *const v%u = %s + %s;", v, ftl_ce_ref(e, i->a[0]),
+			    ftl_ce_ref(e, i->a[1]));
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }

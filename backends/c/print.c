@@ -127,29 +127,23 @@ const char *ftl_ce_num(ftl_ce *e, unsigned elem, int64_t imm)
 	memcpy(&v, &imm, sizeof v);
 	switch (elem) {
 	case FTL_F32:
-	case FTL_F64:
-		return real(e, elem, v);
-	case FTL_F16:
-		return ftl_ce_str(e, "0x%04xu", ftl_f32_to_f16((float)v));
-	case FTL_BF16:
-		return ftl_ce_str(e, "0x%04xu", ftl_f32_to_bf16((float)v));
-	case FTL_BOOL:
-		return imm ? "true" : "false";
+	case FTL_F64: return real(e, elem, v);
+	case FTL_F16: return ftl_ce_str(e, "0x%04xu", ftl_f32_to_f16((float)v));
+	case FTL_BF16: return ftl_ce_str(e, "0x%04xu", ftl_f32_to_bf16((float)v));
+	case FTL_BOOL: return imm ? "true" : "false";
 	case FTL_U8:
 	case FTL_U16:
-	case FTL_U32:
-		return ftl_ce_str(e, "%" PRIu32 "u", (uint32_t)imm);
-	case FTL_U64:
-		return ftl_ce_str(e, "UINT64_C(%" PRIu64 ")", (uint64_t)imm);
-	default:
-		break;
+	case FTL_U32: return ftl_ce_str(e, "%" PRIu32 "u", (uint32_t)imm);
+	case FTL_U64: return ftl_ce_str(e, "UINT64_C(%" PRIu64 ")", (uint64_t)imm);
+	default: break;
 	}
 	if (imm == INT64_MIN)
 		return "INT64_MIN";
 	if (elem == FTL_I32 && imm == INT32_MIN)
 		return "INT32_MIN";
 	if (imm < -INT32_MAX || imm > INT32_MAX)
-		return ftl_ce_str(e, imm < 0 ? "(-INT64_C(%" PRId64 "))" : "INT64_C(%" PRId64 ")", imm < 0 ? -imm : imm);
+		return ftl_ce_str(e, imm < 0 ? "(-INT64_C(%" PRId64 "))" : "INT64_C(%" PRId64 ")",
+				  imm < 0 ? -imm : imm);
 	return ftl_ce_str(e, imm < 0 ? "(%" PRId64 ")" : "%" PRId64, imm);
 }
 
@@ -177,21 +171,11 @@ const char *ftl_ce_ref(ftl_ce *e, ftl_kv v)
 		if (i->type.lanes > 1)
 			e->ref[v] = ftl_ce_splat(e, i->type.elem, i->type.lanes, e->ref[v]);
 		break;
-	case FTL_K_param:
-		e->ref[v] = ftl_ce_str(e, "p%d", (int)i->imm);
-		break;
-	case FTL_K_grid:
-		e->ref[v] = "g";
-		break;
-	case FTL_K_workspace:
-		e->ref[v] = "((unsigned char *)run->workspace)";
-		break;
-	case FTL_K_var:
-		e->ref[v] = ftl_ce_str(e, "x%u", v);
-		break;
-	default:
-		e->ref[v] = ftl_ce_str(e, "v%u", v);
-		break;
+	case FTL_K_param: e->ref[v] = ftl_ce_str(e, "p%d", (int)i->imm); break;
+	case FTL_K_grid: e->ref[v] = "g"; break;
+	case FTL_K_workspace: e->ref[v] = "((unsigned char *)run->workspace)"; break;
+	case FTL_K_var: e->ref[v] = ftl_ce_str(e, "x%u", v); break;
+	default: e->ref[v] = ftl_ce_str(e, "v%u", v); break;
 	}
 	return e->ref[v];
 }
@@ -234,17 +218,13 @@ static bool is_root(const ftl_ce *e, ftl_kop op)
 	const ftl_kop_info *info = ftl_kop_get(op);
 
 	switch (op) {
-	case FTL_K_prefetch:
-		return !e->iso;
+	case FTL_K_prefetch: return !e->iso;
 	case FTL_K_for:
 	case FTL_K_out_ptr:
 	case FTL_K_alloc:
-	case FTL_K_launch:
-		return true;
-	case FTL_K_set:
-		return false;
-	default:
-		return info->rule == K_RULE_NONE;
+	case FTL_K_launch: return true;
+	case FTL_K_set: return false;
+	default: return info->rule == K_RULE_NONE;
 	}
 }
 
@@ -322,16 +302,15 @@ static void print_variable(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 				e->mask[v] = 4;
 		}
 		type = type_of(e, v);
-		ftl_ce_line(e, "%s%sx%u = %s;", type, type[strlen(type) - 1] == '*' ? "" : " ", v, value_ref(e, i->a[0], e->mask[v]));
+		ftl_ce_line(e, "%s%sx%u = %s;", type, type[strlen(type) - 1] == '*' ? "" : " ", v,
+			    value_ref(e, i->a[0], e->mask[v]));
 		break;
 	case FTL_K_get:
 		e->mask[v] = e->mask[i->a[0]];
 		type = type_of(e, v);
 		ftl_ce_line(e, "%s%s v%u = x%u;", type[strlen(type) - 1] == '*' ? "" : "const ", type, v, i->a[0]);
 		break;
-	default:
-		ftl_ce_line(e, "x%u = %s;", i->a[0], value_ref(e, i->a[1], e->mask[i->a[0]]));
-		break;
+	default: ftl_ce_line(e, "x%u = %s;", i->a[0], value_ref(e, i->a[1], e->mask[i->a[0]])); break;
 	}
 }
 
@@ -341,8 +320,9 @@ static void print_for(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 
 	if (i->imm == FTL_LOOP_UNROLL) {
 		if (ftl_ce_once(e, "UNROLL"))
-			ftl_text_add(&e->types, "#if defined(__GNUC__) && !defined(__clang__)\n"
-						"#define UNROLL _Pragma(\"GCC unroll 16\")\n#else\n#define UNROLL\n#endif\n");
+			ftl_text_add(&e->types,
+				     "#if defined(__GNUC__) && !defined(__clang__)\n"
+				     "#define UNROLL _Pragma(\"GCC unroll 16\")\n#else\n#define UNROLL\n#endif\n");
 		ftl_ce_line(e, "UNROLL");
 	}
 	ftl_ce_line(e, "for (int64_t v%u = %s; v%u < %s; v%u += %s) {", v, lo, v, hi, v, step);
@@ -365,7 +345,8 @@ static void print_check(ftl_ce *e, const ftl_kinst *i)
 	} else {
 		ftl_ce_line(e, "if (!%s)", cond);
 		/* several threads may find the same fault */
-		ftl_ce_line(e, e->iso ? "\trun->error = %d;" : "\t__atomic_store_n(&run->error, %d, __ATOMIC_RELAXED);", (int)i->imm);
+		ftl_ce_line(e, e->iso ? "\trun->error = %d;" : "\t__atomic_store_n(&run->error, %d, __ATOMIC_RELAXED);",
+			    (int)i->imm);
 	}
 }
 
@@ -375,12 +356,8 @@ static bool print_control(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	switch ((ftl_kop)i->op) {
 	case FTL_K_var:
 	case FTL_K_get:
-	case FTL_K_set:
-		print_variable(e, v, i);
-		return true;
-	case FTL_K_for:
-		print_for(e, v, i);
-		return true;
+	case FTL_K_set: print_variable(e, v, i); return true;
+	case FTL_K_for: print_for(e, v, i); return true;
 	case FTL_K_if:
 		ftl_ce_line(e, "if (%s) {", ftl_ce_ref(e, i->a[0]));
 		e->depth++;
@@ -405,13 +382,9 @@ static bool print_control(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 		ftl_ce_line(e, "if (%s)", ftl_ce_ref(e, i->a[0]));
 		ftl_ce_line(e, "\tbreak;");
 		return true;
-	case FTL_K_check:
-		print_check(e, i);
-		return true;
-	case FTL_K_grid: /* written g */
-		return true;
-	default:
-		return false;
+	case FTL_K_check: print_check(e, i); return true;
+	case FTL_K_grid: /* written g */ return true;
+	default: return false;
 	}
 }
 
@@ -434,7 +407,8 @@ static void print_inst(ftl_ce *e, ftl_kv v)
 		ftl_ce_fail(e, "%s: the ISO dialect of C has no vectors: lower for the scalar target", e->m->name);
 		return;
 	}
-	if (print_control(e, v, i) || ftl_ce_program_inst(e, v, i) || ftl_ce_memory(e, v, i) || (lanes && ftl_ce_vector(e, v, i)))
+	if (print_control(e, v, i) || ftl_ce_program_inst(e, v, i) || ftl_ce_memory(e, v, i) ||
+	    (lanes && ftl_ce_vector(e, v, i)))
 		return;
 	s = lanes ? NULL : ftl_ce_scalar(e, i);
 	if (!s) {
@@ -488,7 +462,8 @@ static void print_kernel(ftl_ce *e, uint32_t number)
 	find_live(e);
 	ftl_text_add(&e->body, "\n");
 	print_note(e, f->note);
-	ftl_text_add(&e->body, "static void k%u(const ftl_arg *args, ftl_run *run, int64_t begin, int64_t end)\n{\n", number);
+	ftl_text_add(&e->body, "static void k%u(const ftl_arg *args, ftl_run *run, int64_t begin, int64_t end)\n{\n",
+		     number);
 	e->depth = 1;
 	for (uint32_t k = 0; k < f->params.n; k++) {
 		if (!e->live[f->params.v[k].value])
@@ -513,7 +488,9 @@ static void print_program(ftl_ce *e, const ftl_kfunc *f, const char *name, bool 
 	find_live(e);
 	ftl_text_add(&e->body, "\n");
 	print_note(e, f->note);
-	ftl_text_add(&e->body, is_size ? "int64_t %s_size(const ftl_run *run)\n{\n\t(void)run;\n" : "int64_t %s_main(ftl_run *run)\n{\n\t(void)run;\n",
+	ftl_text_add(&e->body,
+		     is_size ? "int64_t %s_size(const ftl_run *run)\n{\n\t(void)run;\n"
+			     : "int64_t %s_main(ftl_run *run)\n{\n\t(void)run;\n",
 		     name);
 	e->depth = 1;
 	print_block(e, &f->body);
@@ -529,14 +506,16 @@ static void print_file(ftl_ce *e, const ftl_artifact *a, ftl_text *t)
 		     e->iso ? "C99; needs libc and libm."
 			    : "C11 with GNU vector extensions (gcc, clang); needs libc and libm.",
 		     a->name);
-	ftl_text_add(t, "#include <math.h>\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n");
+	ftl_text_add(t, "#include <math.h>\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include "
+			"<string.h>\n");
 	if (e->x86)
 		ftl_text_add(t, "#if defined(__x86_64__) || defined(__i386__)\n#include <immintrin.h>\n#endif\n");
-	ftl_text_add(t, "\n#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__\n"
-			"#error \"the weights of this model are little endian\"\n#endif\n"
-			"#if defined(__GNUC__)\n"
-			"#pragma GCC diagnostic ignored \"-Wtype-limits\" /* comparisons that the model makes constant */\n"
-			"#endif\n\n/* ---- the boundary to the caller ---- */\n");
+	ftl_text_add(
+		t, "\n#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__\n"
+		   "#error \"the weights of this model are little endian\"\n#endif\n"
+		   "#if defined(__GNUC__)\n"
+		   "#pragma GCC diagnostic ignored \"-Wtype-limits\" /* comparisons that the model makes constant */\n"
+		   "#endif\n\n/* ---- the boundary to the caller ---- */\n");
 	ftl_abi_print(t);
 	if (a->embed)
 		ftl_text_add(t, "extern const uint64_t %s_weights[];\n", a->name);

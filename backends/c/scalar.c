@@ -32,19 +32,20 @@ static const char *wrapping(ftl_ce *e, const char *name, const char *op, unsigne
 	if (!is_signed(elem))
 		return ftl_ce_str(e, "%s %s %s", a, op, b);
 	if (ftl_ce_once(e, fn))
-		ftl_text_add(&e->helpers, "static inline %s %s(%s a, %s b)\n{\n\treturn (%s)((%s)a %s (%s)b);\n}\n", t->type, fn,
-			     t->type, t->type, t->type, t->wrap, op, t->wrap);
+		ftl_text_add(&e->helpers, "static inline %s %s(%s a, %s b)\n{\n\treturn (%s)((%s)a %s (%s)b);\n}\n",
+			     t->type, fn, t->type, t->type, t->type, t->wrap, op, t->wrap);
 	return ftl_ce_str(e, "%s(%s, %s)", fn, a, b);
 }
 
 static const char *divide(ftl_ce *e, ftl_kop op, unsigned elem, const char *a, const char *b)
 {
 	const ftl_celem *t = ftl_ce_elem(elem);
-	const char *fn = ftl_ce_str(e, "%s_%s", op == FTL_K_div ? "div" : "rem", t->name), *sign = op == FTL_K_div ? "/" : "%";
+	const char *fn = ftl_ce_str(e, "%s_%s", op == FTL_K_div ? "div" : "rem", t->name),
+		   *sign = op == FTL_K_div ? "/" : "%";
 
 	if (ftl_ce_once(e, fn)) {
-		ftl_text_add(&e->helpers, "static inline %s %s(%s a, %s b)\n{\n\tif (b == 0)\n\t\treturn 0;\n", t->type, fn,
-			     t->type, t->type);
+		ftl_text_add(&e->helpers, "static inline %s %s(%s a, %s b)\n{\n\tif (b == 0)\n\t\treturn 0;\n", t->type,
+			     fn, t->type, t->type);
 		if (is_signed(elem))
 			ftl_text_add(&e->helpers, "\tif (b == -1)\n\t\treturn %s;\n",
 				     op == FTL_K_div ? ftl_ce_str(e, "(%s)(0 - (%s)a)", t->type, t->wrap) : "0");
@@ -80,8 +81,9 @@ static const char *extreme(ftl_ce *e, ftl_kop op, unsigned elem, const char *a, 
 	const char *fn = ftl_ce_str(e, "%s_%s", op == FTL_K_min ? "min" : "max", t->name);
 
 	if (ftl_ce_once(e, fn))
-		ftl_text_add(&e->helpers, "static inline %s %s(%s a, %s b)\n{\n\treturn %sa %s b ? a : b;\n}\n", t->type, fn, t->type,
-			     t->type, ftl_ce_is_float(elem) ? "b != b || " : "", op == FTL_K_min ? "<" : ">");
+		ftl_text_add(&e->helpers, "static inline %s %s(%s a, %s b)\n{\n\treturn %sa %s b ? a : b;\n}\n",
+			     t->type, fn, t->type, t->type, ftl_ce_is_float(elem) ? "b != b || " : "",
+			     op == FTL_K_min ? "<" : ">");
 	return ftl_ce_str(e, "%s(%s, %s)", fn, a, b);
 }
 
@@ -105,7 +107,8 @@ static const char *popcount(ftl_ce *e, unsigned elem, const char *a)
 	const ftl_celem *t = ftl_ce_elem(elem);
 
 	if (!e->iso)
-		return ftl_ce_str(e, "(%s)__builtin_popcountll((uint64_t)(%s)%s)", t->type, ftl_ce_elem(t->bits)->type, a);
+		return ftl_ce_str(e, "(%s)__builtin_popcountll((uint64_t)(%s)%s)", t->type, ftl_ce_elem(t->bits)->type,
+				  a);
 	if (ftl_ce_once(e, "popcount"))
 		add(e, "static inline int popcount(uint64_t x)\n{\n"
 		       "\tx -= x >> 1 & UINT64_C(0x5555555555555555);\n"
@@ -127,7 +130,8 @@ static const char *bits_cast(ftl_ce *e, const char *x, unsigned from, unsigned t
 		return ftl_ce_str(e, "(%s)%s", t->type, x);
 	fn = ftl_ce_str(e, "%s_as_%s", f->name, t->name);
 	if (ftl_ce_once(e, fn))
-		ftl_text_add(&e->helpers, "static inline %s %s(%s x)\n{\n\t%s r;\n\n\tmemcpy(&r, &x, sizeof r);\n\treturn r;\n}\n",
+		ftl_text_add(&e->helpers,
+			     "static inline %s %s(%s x)\n{\n\t%s r;\n\n\tmemcpy(&r, &x, sizeof r);\n\treturn r;\n}\n",
 			     t->type, fn, f->type, t->type);
 	return ftl_ce_str(e, "%s(%s)", fn, x);
 }
@@ -143,15 +147,16 @@ static const char *to_int(ftl_ce *e, const char *x, unsigned from, unsigned to)
 
 	if (ftl_ce_once(e, fn)) {
 		/* 2^31, 2^32, 2^63, 2^64 and smaller are short decimals that read back exactly */
-		double v = is_signed(to) ? (double)(UINT64_C(1) << (bits - 1)) : 2.0 * (double)(UINT64_C(1) << (bits - 1));
+		double v = is_signed(to) ? (double)(UINT64_C(1) << (bits - 1))
+					 : 2.0 * (double)(UINT64_C(1) << (bits - 1));
 		int n = snprintf(lim, sizeof lim, "%.0f.0", v);
 
 		FTL_UNUSED(n);
-		ftl_text_add(&e->helpers,
-			     "static inline %s %s(%s x)\n{\n\tif (x >= %s%s)\n\t\treturn %sINT%d_MAX;\n", t->type, fn, f->type, lim,
-			     suffix, kind, bits);
+		ftl_text_add(&e->helpers, "static inline %s %s(%s x)\n{\n\tif (x >= %s%s)\n\t\treturn %sINT%d_MAX;\n",
+			     t->type, fn, f->type, lim, suffix, kind, bits);
 		if (is_signed(to))
-			ftl_text_add(&e->helpers, "\tif (x <= -%s%s)\n\t\treturn INT%d_MIN;\n\treturn x == x ? (%s)x : 0;\n}\n", lim,
+			ftl_text_add(&e->helpers,
+				     "\tif (x <= -%s%s)\n\t\treturn INT%d_MIN;\n\treturn x == x ? (%s)x : 0;\n}\n", lim,
 				     suffix, bits, t->type);
 		else
 			ftl_text_add(&e->helpers, "\treturn x > 0 ? (%s)x : 0;\n}\n", t->type);
@@ -169,11 +174,13 @@ static const char *half_to_f32(ftl_ce *e, const char *x, unsigned from)
 			bits_cast(e, "0", FTL_F32, FTL_U32);
 			/* exponent and mantissa put at f32's place read as value * 2^-112, subnormals included */
 			add(e, "static inline float f16_to_f32(uint16_t h)\n{\n"
-			       "\tuint32_t u = f32_as_u32(u32_as_f32((uint32_t)(h & 0x7fff) << 13) * 5192296858534827628530496329220096.0f);\n\n"
+			       "\tuint32_t u = f32_as_u32(u32_as_f32((uint32_t)(h & 0x7fff) << 13) * "
+			       "5192296858534827628530496329220096.0f);\n\n"
 			       "\tif ((h & 0x7c00) == 0x7c00)\n\t\tu |= 0x7f800000;\n"
 			       "\treturn u32_as_f32(u | (uint32_t)(h & 0x8000) << 16);\n}\n");
 		} else {
-			add(e, "static inline float bf16_to_f32(uint16_t h)\n{\n\treturn u32_as_f32((uint32_t)h << 16);\n}\n");
+			add(e, "static inline float bf16_to_f32(uint16_t h)\n{\n\treturn u32_as_f32((uint32_t)h << "
+			       "16);\n}\n");
 		}
 	}
 	return ftl_ce_str(e, "%s(%s)", fn, x);
@@ -249,10 +256,8 @@ static const char *one_operand(ftl_ce *e, ftl_kop op, unsigned elem, const char 
 		if (!is_signed(elem))
 			return a;
 		return ftl_ce_str(e, "(%s < 0 ? (%s)(0 - (%s)%s) : %s)", a, t->type, t->wrap, a, a);
-	case FTL_K_not:
-		return elem == FTL_BOOL ? ftl_ce_str(e, "!%s", a) : ftl_ce_str(e, "(%s)~%s", t->type, a);
-	case FTL_K_popcount:
-		return popcount(e, elem, a);
+	case FTL_K_not: return elem == FTL_BOOL ? ftl_ce_str(e, "!%s", a) : ftl_ce_str(e, "(%s)~%s", t->type, a);
+	case FTL_K_popcount: return popcount(e, elem, a);
 	default: /* libm has the others under their names */
 		return ftl_ce_str(e, "%s%s(%s)", ftl_kop_get(op)->name, t->math, a);
 	}
@@ -264,44 +269,28 @@ const char *ftl_ce_scalar_op(ftl_ce *e, ftl_kop op, unsigned elem, const char *a
 	bool real = ftl_ce_is_float(elem);
 
 	switch (op) {
-	case FTL_K_add:
-		return real ? infix(e, a, "+", b) : wrapping(e, "add", "+", elem, a, b);
-	case FTL_K_sub:
-		return real ? infix(e, a, "-", b) : wrapping(e, "sub", "-", elem, a, b);
-	case FTL_K_mul:
-		return real ? infix(e, a, "*", b) : wrapping(e, "mul", "*", elem, a, b);
-	case FTL_K_div:
-		return real ? infix(e, a, "/", b) : divide(e, op, elem, a, b);
-	case FTL_K_rem:
-		return real ? ftl_ce_str(e, "fmod%s(%s, %s)", t->math, a, b) : divide(e, op, elem, a, b);
+	case FTL_K_add: return real ? infix(e, a, "+", b) : wrapping(e, "add", "+", elem, a, b);
+	case FTL_K_sub: return real ? infix(e, a, "-", b) : wrapping(e, "sub", "-", elem, a, b);
+	case FTL_K_mul: return real ? infix(e, a, "*", b) : wrapping(e, "mul", "*", elem, a, b);
+	case FTL_K_div: return real ? infix(e, a, "/", b) : divide(e, op, elem, a, b);
+	case FTL_K_rem: return real ? ftl_ce_str(e, "fmod%s(%s, %s)", t->math, a, b) : divide(e, op, elem, a, b);
 	case FTL_K_min:
-	case FTL_K_max:
-		return extreme(e, op, elem, a, b);
+	case FTL_K_max: return extreme(e, op, elem, a, b);
 	case FTL_K_fma:
 		if (real)
 			return fma_call(e, elem, a, b, c);
 		return wrapping(e, "add", "+", elem, ftl_ce_str(e, "(%s)", wrapping(e, "mul", "*", elem, a, b)), c);
-	case FTL_K_and:
-		return ftl_ce_str(e, "(%s)(%s & %s)", t->type, a, b);
-	case FTL_K_or:
-		return ftl_ce_str(e, "(%s)(%s | %s)", t->type, a, b);
-	case FTL_K_xor:
-		return ftl_ce_str(e, "(%s)(%s ^ %s)", t->type, a, b);
+	case FTL_K_and: return ftl_ce_str(e, "(%s)(%s & %s)", t->type, a, b);
+	case FTL_K_or: return ftl_ce_str(e, "(%s)(%s | %s)", t->type, a, b);
+	case FTL_K_xor: return ftl_ce_str(e, "(%s)(%s ^ %s)", t->type, a, b);
 	case FTL_K_shl:
-	case FTL_K_shr:
-		return shift(e, op, elem, a, b);
-	case FTL_K_eq:
-		return infix(e, a, "==", b);
-	case FTL_K_ne:
-		return infix(e, a, "!=", b);
-	case FTL_K_lt:
-		return infix(e, a, "<", b);
-	case FTL_K_le:
-		return infix(e, a, "<=", b);
-	case FTL_K_pow:
-		return ftl_ce_str(e, "pow%s(%s, %s)", t->math, a, b);
-	default:
-		return one_operand(e, op, elem, a);
+	case FTL_K_shr: return shift(e, op, elem, a, b);
+	case FTL_K_eq: return infix(e, a, "==", b);
+	case FTL_K_ne: return infix(e, a, "!=", b);
+	case FTL_K_lt: return infix(e, a, "<", b);
+	case FTL_K_le: return infix(e, a, "<=", b);
+	case FTL_K_pow: return ftl_ce_str(e, "pow%s(%s, %s)", t->math, a, b);
+	default: return one_operand(e, op, elem, a);
 	}
 }
 
@@ -314,7 +303,8 @@ static const char *plain(ftl_ce *e, const ftl_kinst *i, const char *a)
 	if (ftl_ce_is_float(i->type.elem) || !ftl_ce_const(e, i->a[1], &c))
 		return NULL;
 	if ((i->op == FTL_K_div || i->op == FTL_K_rem) && c != 0 && !(is_signed(i->type.elem) && c == -1))
-		return ftl_ce_str(e, "(%s)(%s %s %s)", t->type, a, i->op == FTL_K_div ? "/" : "%", ftl_ce_ref(e, i->a[1]));
+		return ftl_ce_str(e, "(%s)(%s %s %s)", t->type, a, i->op == FTL_K_div ? "/" : "%",
+				  ftl_ce_ref(e, i->a[1]));
 	if (c < 0 || c >= t->bytes * 8)
 		return NULL;
 	if (i->op == FTL_K_shl)
@@ -331,7 +321,8 @@ const char *ftl_ce_scalar(ftl_ce *e, const ftl_kinst *i)
 	unsigned elem;
 
 	if (i->op == FTL_K_select)
-		return ftl_ce_str(e, "%s ? %s : %s", ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]), ftl_ce_ref(e, i->a[2]));
+		return ftl_ce_str(e, "%s ? %s : %s", ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]),
+				  ftl_ce_ref(e, i->a[2]));
 	if (i->op == FTL_K_cast)
 		return ftl_ce_scalar_cast(e, ftl_ce_ref(e, i->a[0]), ftl_ktype_of(e->f, i->a[0]).elem, i->type.elem);
 	if (i->op == FTL_K_bitcast)

@@ -35,7 +35,8 @@ static const char *slice(ftl_ce *e, unsigned elem, int lanes, int from, int n, c
 		for (int l = 0; l < n; l++)
 			ftl_text_add(&list, ", %d", from + l);
 		ftl_text_add(&e->helpers,
-			     "#if defined(__clang__) || __GNUC__ >= 12\n#define %s(v) __builtin_shufflevector(v, v%s)\n#else\n"
+			     "#if defined(__clang__) || __GNUC__ >= 12\n#define %s(v) __builtin_shufflevector(v, "
+			     "v%s)\n#else\n"
 			     "#define %s(v) __extension__({ \\\n\tconst %s v_ = (v); \\\n\t%s r_; \\\n"
 			     "\tmemcpy(&r_, (const char *)&v_ + %u, sizeof r_); \\\n\tr_; \\\n})\n#endif\n",
 			     fn, list.v, fn, all, t, elem_bytes(elem) * (unsigned)from);
@@ -45,7 +46,8 @@ static const char *slice(ftl_ce *e, unsigned elem, int lanes, int from, int n, c
 
 static const char *join(ftl_ce *e, unsigned elem, int half, const char *a, const char *b)
 {
-	const char *t = ftl_ce_vtype(e, elem, 2 * half), *h = ftl_ce_vtype(e, elem, half), *fn = ftl_ce_str(e, "join_%s", t);
+	const char *t = ftl_ce_vtype(e, elem, 2 * half), *h = ftl_ce_vtype(e, elem, half),
+		   *fn = ftl_ce_str(e, "join_%s", t);
 	ftl_text list;
 
 	if (ftl_ce_once(e, fn)) {
@@ -53,9 +55,11 @@ static const char *join(ftl_ce *e, unsigned elem, int half, const char *a, const
 		for (int l = 0; l < 2 * half; l++)
 			ftl_text_add(&list, ", %d", l);
 		ftl_text_add(&e->helpers,
-			     "#if defined(__clang__) || __GNUC__ >= 12\n#define %s(a, b) __builtin_shufflevector(a, b%s)\n#else\n"
+			     "#if defined(__clang__) || __GNUC__ >= 12\n#define %s(a, b) __builtin_shufflevector(a, "
+			     "b%s)\n#else\n"
 			     "#define %s(a, b) __extension__({ \\\n\tconst %s a_ = (a), b_ = (b); \\\n\t%s r_; \\\n"
-			     "\tmemcpy(&r_, &a_, sizeof a_); \\\n\tmemcpy((char *)&r_ + sizeof a_, &b_, sizeof b_); \\\n\tr_; \\\n})\n#endif\n",
+			     "\tmemcpy(&r_, &a_, sizeof a_); \\\n\tmemcpy((char *)&r_ + sizeof a_, &b_, sizeof b_); "
+			     "\\\n\tr_; \\\n})\n#endif\n",
 			     fn, list.v, fn, h, t);
 	}
 	return ftl_ce_str(e, "%s(%s, %s)", fn, a, b);
@@ -117,7 +121,8 @@ static bool print_mask(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	case FTL_K_xor:
 		w = common_mask(e, i->a[0], i->a[1]);
 		a = ftl_ce_mask_ref(e, i->a[0], w);
-		define_mask(e, v, w, ftl_ce_str(e, "%s %s %s", a, sign[i->op - FTL_K_and], ftl_ce_mask_ref(e, i->a[1], w)));
+		define_mask(e, v, w,
+			    ftl_ce_str(e, "%s %s %s", a, sign[i->op - FTL_K_and], ftl_ce_mask_ref(e, i->a[1], w)));
 		return true;
 	case FTL_K_not:
 		w = common_mask(e, i->a[0], 0);
@@ -135,18 +140,25 @@ static bool print_mask(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 		} else {
 			a = ftl_ce_ref(e, i->a[0]);
 			b = ftl_ce_ref(e, i->a[1]);
-			define_mask(e, v, elem_bytes(t.elem), ftl_ce_vector_op(e, (ftl_kop)i->op, t.elem, lanes, a, b, NULL));
+			define_mask(e, v, elem_bytes(t.elem),
+				    ftl_ce_vector_op(e, (ftl_kop)i->op, t.elem, lanes, a, b, NULL));
 		}
 		return true;
 	case FTL_K_select:
 		w = common_mask(e, i->a[1], i->a[2]);
 		a = ftl_ce_mask_ref(e, i->a[1], w);
 		b = ftl_ce_mask_ref(e, i->a[2], w);
-		define_mask(e, v, w, ftl_ce_vselect(e, w == 1 ? FTL_I8 : w == 2 ? FTL_I16 : w == 8 ? FTL_I64 : FTL_I32, lanes,
-						    ftl_ce_mask_ref(e, i->a[0], w), a, b));
+		define_mask(e, v, w,
+			    ftl_ce_vselect(e,
+					   w == 1   ? FTL_I8
+					   : w == 2 ? FTL_I16
+					   : w == 8 ? FTL_I64
+						    : FTL_I32,
+					   lanes, ftl_ce_mask_ref(e, i->a[0], w), a, b));
 		return true;
 	case FTL_K_splat:
-		define_mask(e, v, 4, ftl_ce_splat(e, FTL_I32, lanes, ftl_ce_str(e, "-(int32_t)%s", ftl_ce_ref(e, i->a[0]))));
+		define_mask(e, v, 4,
+			    ftl_ce_splat(e, FTL_I32, lanes, ftl_ce_str(e, "-(int32_t)%s", ftl_ce_ref(e, i->a[0]))));
 		return true;
 	case FTL_K_insert:
 		w = common_mask(e, i->a[0], 0);
@@ -159,8 +171,9 @@ static bool print_mask(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 		static const uint8_t type[] = {[1] = FTL_I8, [2] = FTL_I16, [4] = FTL_I32, [8] = FTL_I64};
 
 		if (t.lanes == 1) {
-			define_mask(e, v, 4, ftl_ce_str(e, "((%s){-(int32_t)%s, -(int32_t)%s})", ftl_ce_vmask(e, 4, 2),
-							ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1])));
+			define_mask(e, v, 4,
+				    ftl_ce_str(e, "((%s){-(int32_t)%s, -(int32_t)%s})", ftl_ce_vmask(e, 4, 2),
+					       ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1])));
 			return true;
 		}
 		w = common_mask(e, i->a[0], i->op == FTL_K_join ? i->a[1] : 0);
@@ -173,13 +186,15 @@ static bool print_mask(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	}
 	case FTL_K_cast:
 		if (t.elem == FTL_F16 || t.elem == FTL_BF16) /* sign aside, zero is all bits zero */
-			define_mask(e, v, 2, ftl_ce_str(e, "(%s)((%s & 0x7fff) != 0)", ftl_ce_vmask(e, 2, lanes), ftl_ce_ref(e, i->a[0])));
+			define_mask(e, v, 2,
+				    ftl_ce_str(e, "(%s)((%s & 0x7fff) != 0)", ftl_ce_vmask(e, 2, lanes),
+					       ftl_ce_ref(e, i->a[0])));
 		else
 			define_mask(e, v, elem_bytes(t.elem),
-				    ftl_ce_str(e, "(%s)(%s != 0)", ftl_ce_vmask(e, elem_bytes(t.elem), lanes), ftl_ce_ref(e, i->a[0])));
+				    ftl_ce_str(e, "(%s)(%s != 0)", ftl_ce_vmask(e, elem_bytes(t.elem), lanes),
+					       ftl_ce_ref(e, i->a[0])));
 		return true;
-	default:
-		return false;
+	default: return false;
 	}
 }
 
@@ -223,7 +238,8 @@ static const char *plain(ftl_ce *e, const ftl_kinst *i)
 static const char *print_ramp(ftl_ce *e, const ftl_kinst *i)
 {
 	int lanes = i->type.lanes;
-	const char *type = ftl_ce_vtype(e, FTL_I64, lanes), *u = ftl_ce_vtype(e, FTL_U64, lanes), *fn = ftl_ce_str(e, "ramp_%s", type);
+	const char *type = ftl_ce_vtype(e, FTL_I64, lanes), *u = ftl_ce_vtype(e, FTL_U64, lanes),
+		   *fn = ftl_ce_str(e, "ramp_%s", type);
 
 	/* unsigned: wraps */
 	if (ftl_ce_once(e, fn))
@@ -250,14 +266,15 @@ static bool print_shuffle(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	case FTL_K_splat:
 		define(e, v, ftl_ce_vtype(e, elem, lanes), ftl_ce_splat(e, elem, lanes, ftl_ce_ref(e, i->a[0])));
 		return true;
-	case FTL_K_ramp:
-		define(e, v, ftl_ce_vtype(e, elem, lanes), print_ramp(e, i));
-		return true;
+	case FTL_K_ramp: define(e, v, ftl_ce_vtype(e, elem, lanes), print_ramp(e, i)); return true;
 	case FTL_K_extract:
 		if (elem == FTL_BOOL)
-			define(e, v, "bool", ftl_ce_str(e, "%s[%d] != 0", ftl_ce_mask_ref(e, i->a[0], common_mask(e, i->a[0], 0)), (int)i->imm));
+			define(e, v, "bool",
+			       ftl_ce_str(e, "%s[%d] != 0", ftl_ce_mask_ref(e, i->a[0], common_mask(e, i->a[0], 0)),
+					  (int)i->imm));
 		else
-			define(e, v, ftl_ce_elem(elem)->type, ftl_ce_str(e, "%s[%d]", ftl_ce_ref(e, i->a[0]), (int)i->imm));
+			define(e, v, ftl_ce_elem(elem)->type,
+			       ftl_ce_str(e, "%s[%d]", ftl_ce_ref(e, i->a[0]), (int)i->imm));
 		return true;
 	case FTL_K_insert:
 		ftl_ce_line(e, "%s v%u = %s;", ftl_ce_vtype(e, elem, lanes), v, ftl_ce_ref(e, i->a[0]));
@@ -271,18 +288,17 @@ static bool print_shuffle(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	case FTL_K_join:
 		if (t.lanes == 1)
 			define(e, v, ftl_ce_vtype(e, elem, 2),
-			       ftl_ce_str(e, "((%s){%s, %s})", ftl_ce_vtype(e, elem, 2), ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1])));
+			       ftl_ce_str(e, "((%s){%s, %s})", ftl_ce_vtype(e, elem, 2), ftl_ce_ref(e, i->a[0]),
+					  ftl_ce_ref(e, i->a[1])));
 		else
-			define(e, v, ftl_ce_vtype(e, elem, lanes), join(e, elem, t.lanes, ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1])));
+			define(e, v, ftl_ce_vtype(e, elem, lanes),
+			       join(e, elem, t.lanes, ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1])));
 		return true;
 	case FTL_K_reduce_add:
 	case FTL_K_reduce_mul:
 	case FTL_K_reduce_min:
-	case FTL_K_reduce_max:
-		print_reduce(e, v, i);
-		return true;
-	default:
-		return false;
+	case FTL_K_reduce_max: print_reduce(e, v, i); return true;
+	default: return false;
 	}
 }
 
@@ -291,7 +307,9 @@ static void print_dot4_one(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	const char *a = ftl_ce_ref(e, i->a[1]), *b = ftl_ce_ref(e, i->a[2]);
 
 	define(e, v, "int32_t",
-	       ftl_ce_str(e, "(int32_t)((uint32_t)%s + (uint32_t)(%s[0] * %s[0] + %s[1] * %s[1] + %s[2] * %s[2] + %s[3] * %s[3]))",
+	       ftl_ce_str(e,
+			  "(int32_t)((uint32_t)%s + (uint32_t)(%s[0] * %s[0] + %s[1] * %s[1] + %s[2] * %s[2] + %s[3] * "
+			  "%s[3]))",
 			  ftl_ce_ref(e, i->a[0]), a, b, a, b, a, b, a, b));
 }
 
@@ -308,30 +326,28 @@ bool ftl_ce_vector(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	if (print_shuffle(e, v, i))
 		return true;
 	switch ((ftl_kop)i->op) {
-	case FTL_K_select:
-		x = select_lanes(e, i);
-		break;
+	case FTL_K_select: x = select_lanes(e, i); break;
 	case FTL_K_cast:
 		x = t.elem == FTL_BOOL ? mask_to_number(e, i->a[0], elem, lanes)
 				       : ftl_ce_vector_cast(e, ftl_ce_ref(e, i->a[0]), t.elem, elem, lanes);
 		break;
-	case FTL_K_bitcast:
-		x = ftl_ce_str(e, "(%s)%s", ftl_ce_vtype(e, elem, lanes), ftl_ce_ref(e, i->a[0]));
-		break;
+	case FTL_K_bitcast: x = ftl_ce_str(e, "(%s)%s", ftl_ce_vtype(e, elem, lanes), ftl_ce_ref(e, i->a[0])); break;
 	case FTL_K_dot4:
 		if (lanes == 1) {
 			print_dot4_one(e, v, i);
 			return true;
 		}
 		ftl_ce_dot4(e, lanes);
-		x = ftl_ce_str(e, "dot4_x%d(%s, %s, %s)", lanes, ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]), ftl_ce_ref(e, i->a[2]));
+		x = ftl_ce_str(e, "dot4_x%d(%s, %s, %s)", lanes, ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]),
+			       ftl_ce_ref(e, i->a[2]));
 		break;
 	default:
 		if (info->rule != K_RULE_SAME)
 			return false;
 		x = info->nargs == 2 ? plain(e, i) : NULL;
 		if (!x)
-			x = ftl_ce_vector_op(e, (ftl_kop)i->op, elem, lanes, ftl_ce_ref(e, i->a[0]), info->nargs > 1 ? ftl_ce_ref(e, i->a[1]) : NULL,
+			x = ftl_ce_vector_op(e, (ftl_kop)i->op, elem, lanes, ftl_ce_ref(e, i->a[0]),
+					     info->nargs > 1 ? ftl_ce_ref(e, i->a[1]) : NULL,
 					     info->nargs > 2 ? ftl_ce_ref(e, i->a[2]) : NULL);
 		break;
 	}

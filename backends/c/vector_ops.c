@@ -15,7 +15,8 @@ const char *ftl_ce_vtype(ftl_ce *e, unsigned elem, int lanes)
 	const char *name = ftl_ce_str(e, "%sx%d", t->name, lanes);
 
 	if (ftl_ce_once(e, name))
-		ftl_text_add(&e->types, "typedef %s %s __attribute__((vector_size(%d)));\n", t->type, name, t->bytes * lanes);
+		ftl_text_add(&e->types, "typedef %s %s __attribute__((vector_size(%d)));\n", t->type, name,
+			     t->bytes * lanes);
 	return name;
 }
 
@@ -81,7 +82,8 @@ const char *ftl_ce_vselect(ftl_ce *e, unsigned elem, int lanes, const char *m, c
 	const char *fn = ftl_ce_str(e, "select_%s", type);
 
 	if (ftl_ce_once(e, fn))
-		ftl_text_add(&e->helpers, "#define %s(m, a, b) ((%s)(((%s)(a) & (m)) | ((%s)(b) & ~(m))))\n", fn, type, mt, mt);
+		ftl_text_add(&e->helpers, "#define %s(m, a, b) ((%s)(((%s)(a) & (m)) | ((%s)(b) & ~(m))))\n", fn, type,
+			     mt, mt);
 	return ftl_ce_str(e, "%s(%s, %s, %s)", fn, m, a, b);
 }
 
@@ -95,7 +97,8 @@ static const char *by_lane(ftl_ce *e, ftl_kop op, unsigned elem, int lanes, cons
 	if (ftl_ce_once(e, fn)) {
 		const char *one = ftl_ce_scalar_op(e, op, elem, "(a)[%d]", "(b)[%d]", "");
 
-		ftl_text_add(&e->helpers, "#define %s(a%s) %s\n", fn, b ? ", b" : "", ftl_ce_lanes(e, type, lanes, one));
+		ftl_text_add(&e->helpers, "#define %s(a%s) %s\n", fn, b ? ", b" : "",
+			     ftl_ce_lanes(e, type, lanes, one));
 	}
 	return b ? ftl_ce_str(e, "%s(%s, %s)", fn, a, b) : ftl_ce_str(e, "%s(%s)", fn, a);
 }
@@ -103,8 +106,12 @@ static const char *by_lane(ftl_ce *e, ftl_kop op, unsigned elem, int lanes, cons
 /* sqrt and rounding: x86 has instructions that only its intrinsics name, clang has builtins, others do lanes. */
 static const char *rounding(ftl_ce *e, ftl_kop op, unsigned elem, int lanes, const char *a)
 {
-	const char *type = ftl_ce_vtype(e, elem, lanes), *name = ftl_kop_get(op)->name, *fn = ftl_ce_str(e, "%s_%s", name, type);
-	int bytes = ftl_ce_elem(elem)->bytes * lanes, mode = op == FTL_K_floor ? 9 : op == FTL_K_ceil ? 10 : op == FTL_K_trunc ? 11 : 8;
+	const char *type = ftl_ce_vtype(e, elem, lanes), *name = ftl_kop_get(op)->name,
+		   *fn = ftl_ce_str(e, "%s_%s", name, type);
+	int bytes = ftl_ce_elem(elem)->bytes * lanes, mode = op == FTL_K_floor   ? 9
+							     : op == FTL_K_ceil  ? 10
+							     : op == FTL_K_trunc ? 11
+										 : 8;
 	bool sqrt = op == FTL_K_sqrt, wide = bytes == 64;
 	const char *ps = elem == FTL_F32 ? "ps" : "pd", *xmm, *has;
 
@@ -114,20 +121,29 @@ static const char *rounding(ftl_ce *e, ftl_kop op, unsigned elem, int lanes, con
 		e->x86 = true;
 		has = wide ? "AVX512F" : bytes == 32 ? "AVX" : sqrt ? "SSE2" : "SSE4_1";
 		xmm = ftl_ce_str(e, "__m%d%s", bytes * 8, elem == FTL_F32 ? "" : "d");
-		ftl_text_add(&e->helpers, "#if defined(__%s__)\n#define %s(a) ((%s)_mm%s_%s_%s((%s)(a)%s))\n#elif defined(__clang__)\n", has, fn,
-			     type, bytes == 16 ? "" : bytes == 32 ? "256" : "512", sqrt ? "sqrt" : wide ? "roundscale" : "round", ps, xmm,
-			     sqrt ? "" : ftl_ce_str(e, ", %d", mode));
+		ftl_text_add(
+			&e->helpers,
+			"#if defined(__%s__)\n#define %s(a) ((%s)_mm%s_%s_%s((%s)(a)%s))\n#elif defined(__clang__)\n",
+			has, fn, type,
+			bytes == 16   ? ""
+			: bytes == 32 ? "256"
+				      : "512",
+			sqrt   ? "sqrt"
+			: wide ? "roundscale"
+			       : "round",
+			ps, xmm, sqrt ? "" : ftl_ce_str(e, ", %d", mode));
 	} else {
 		ftl_text_add(&e->helpers, "#if defined(__clang__)\n");
 	}
-	ftl_text_add(&e->helpers, "#define %s(a) __builtin_elementwise_%s(a)\n#else\n#define %s(a) %s\n#endif\n", fn, name, fn,
-		     ftl_ce_lanes(e, type, lanes, ftl_ce_scalar_op(e, op, elem, "(a)[%d]", NULL, NULL)));
+	ftl_text_add(&e->helpers, "#define %s(a) __builtin_elementwise_%s(a)\n#else\n#define %s(a) %s\n#endif\n", fn,
+		     name, fn, ftl_ce_lanes(e, type, lanes, ftl_ce_scalar_op(e, op, elem, "(a)[%d]", NULL, NULL)));
 	return ftl_ce_str(e, "%s(%s)", fn, a);
 }
 
 /* ---- integers ---- */
 
-static const char *wrapping(ftl_ce *e, const char *name, const char *op, unsigned elem, int lanes, const char *a, const char *b)
+static const char *wrapping(ftl_ce *e, const char *name, const char *op, unsigned elem, int lanes, const char *a,
+			    const char *b)
 {
 	const char *type = ftl_ce_vtype(e, elem, lanes), *u = bits_type(e, elem, lanes), *fn;
 
@@ -149,12 +165,14 @@ static const char *shift(ftl_ce *e, ftl_kop op, unsigned elem, int lanes, const 
 
 	if (ftl_ce_once(e, fn)) {
 		if (op == FTL_K_shr && ftl_dtype_is_signed((ftl_dtype)elem)) {
-			const char *least = ftl_ce_vselect(e, elem, lanes, ftl_ce_str(e, "((%s)((%s)(b) < %s))", m, u, limit), "(b)", top);
+			const char *least = ftl_ce_vselect(
+				e, elem, lanes, ftl_ce_str(e, "((%s)((%s)(b) < %s))", m, u, limit), "(b)", top);
 
 			ftl_text_add(&e->helpers, "#define %s(a, b) ((a) >> %s)\n", fn, least);
 		} else {
-			ftl_text_add(&e->helpers, "#define %s(a, b) ((%s)(((%s)(a) %s ((%s)(b) & %s)) & (%s)((%s)(b) < %s)))\n", fn, type, u,
-				     op == FTL_K_shl ? "<<" : ">>", u, top, u, u, limit);
+			ftl_text_add(&e->helpers,
+				     "#define %s(a, b) ((%s)(((%s)(a) %s ((%s)(b) & %s)) & (%s)((%s)(b) < %s)))\n", fn,
+				     type, u, op == FTL_K_shl ? "<<" : ">>", u, top, u, u, limit);
 		}
 	}
 	return ftl_ce_str(e, "%s(%s, %s)", fn, a, b);
@@ -188,13 +206,15 @@ static const char *absolute(ftl_ce *e, unsigned elem, int lanes, const char *a)
 	const char *fn;
 
 	if (ftl_ce_is_float(elem))
-		return ftl_ce_str(e, "(%s)((%s)%s & %s)", type, u, a,
-				  ftl_ce_splat(e, ue, lanes, ftl_ce_num(e, ue, elem == FTL_F32 ? INT32_MAX : INT64_MAX)));
+		return ftl_ce_str(
+			e, "(%s)((%s)%s & %s)", type, u, a,
+			ftl_ce_splat(e, ue, lanes, ftl_ce_num(e, ue, elem == FTL_F32 ? INT32_MAX : INT64_MAX)));
 	if (!ftl_dtype_is_signed((ftl_dtype)elem))
 		return a;
 	fn = ftl_ce_str(e, "abs_%s", type);
 	if (ftl_ce_once(e, fn))
-		ftl_text_add(&e->helpers, "#define %s(a) ((%s)(((%s)(a) ^ (%s)((a) < 0)) - (%s)(%s)((a) < 0)))\n", fn, type, u, u, u, m);
+		ftl_text_add(&e->helpers, "#define %s(a) ((%s)(((%s)(a) ^ (%s)((a) < 0)) - (%s)(%s)((a) < 0)))\n", fn,
+			     type, u, u, u, m);
 	return ftl_ce_str(e, "%s(%s)", fn, a);
 }
 
@@ -205,60 +225,43 @@ static const char *compare(ftl_ce *e, unsigned elem, int lanes, const char *a, c
 	return ftl_ce_str(e, "(%s)(%s %s %s)", mask_type(e, elem, lanes), a, op, b);
 }
 
-const char *ftl_ce_vector_op(ftl_ce *e, ftl_kop op, unsigned elem, int lanes, const char *a, const char *b, const char *c)
+const char *ftl_ce_vector_op(ftl_ce *e, ftl_kop op, unsigned elem, int lanes, const char *a, const char *b,
+			     const char *c)
 {
 	bool real = ftl_ce_is_float(elem);
 
 	switch (op) {
-	case FTL_K_add:
-		return real ? ftl_ce_str(e, "%s + %s", a, b) : wrapping(e, "add", "+", elem, lanes, a, b);
-	case FTL_K_sub:
-		return real ? ftl_ce_str(e, "%s - %s", a, b) : wrapping(e, "sub", "-", elem, lanes, a, b);
-	case FTL_K_mul:
-		return real ? ftl_ce_str(e, "%s * %s", a, b) : wrapping(e, "mul", "*", elem, lanes, a, b);
+	case FTL_K_add: return real ? ftl_ce_str(e, "%s + %s", a, b) : wrapping(e, "add", "+", elem, lanes, a, b);
+	case FTL_K_sub: return real ? ftl_ce_str(e, "%s - %s", a, b) : wrapping(e, "sub", "-", elem, lanes, a, b);
+	case FTL_K_mul: return real ? ftl_ce_str(e, "%s * %s", a, b) : wrapping(e, "mul", "*", elem, lanes, a, b);
 	case FTL_K_fma:
 		if (real)
 			return ftl_ce_str(e, "%s * %s + %s", a, b, c);
-		return wrapping(e, "add", "+", elem, lanes, ftl_ce_str(e, "(%s)", wrapping(e, "mul", "*", elem, lanes, a, b)), c);
-	case FTL_K_div:
-		return real ? ftl_ce_str(e, "%s / %s", a, b) : by_lane(e, op, elem, lanes, a, b);
+		return wrapping(e, "add", "+", elem, lanes,
+				ftl_ce_str(e, "(%s)", wrapping(e, "mul", "*", elem, lanes, a, b)), c);
+	case FTL_K_div: return real ? ftl_ce_str(e, "%s / %s", a, b) : by_lane(e, op, elem, lanes, a, b);
 	case FTL_K_rem:
-	case FTL_K_pow:
-		return by_lane(e, op, elem, lanes, a, b);
+	case FTL_K_pow: return by_lane(e, op, elem, lanes, a, b);
 	case FTL_K_min:
-	case FTL_K_max:
-		return extreme(e, op, elem, lanes, a, b);
-	case FTL_K_and:
-		return ftl_ce_str(e, "%s & %s", a, b);
-	case FTL_K_or:
-		return ftl_ce_str(e, "%s | %s", a, b);
-	case FTL_K_xor:
-		return ftl_ce_str(e, "%s ^ %s", a, b);
-	case FTL_K_not:
-		return ftl_ce_str(e, "~%s", a);
+	case FTL_K_max: return extreme(e, op, elem, lanes, a, b);
+	case FTL_K_and: return ftl_ce_str(e, "%s & %s", a, b);
+	case FTL_K_or: return ftl_ce_str(e, "%s | %s", a, b);
+	case FTL_K_xor: return ftl_ce_str(e, "%s ^ %s", a, b);
+	case FTL_K_not: return ftl_ce_str(e, "~%s", a);
 	case FTL_K_shl:
-	case FTL_K_shr:
-		return shift(e, op, elem, lanes, a, b);
-	case FTL_K_eq:
-		return compare(e, elem, lanes, a, "==", b);
-	case FTL_K_ne:
-		return compare(e, elem, lanes, a, "!=", b);
-	case FTL_K_lt:
-		return compare(e, elem, lanes, a, "<", b);
-	case FTL_K_le:
-		return compare(e, elem, lanes, a, "<=", b);
-	case FTL_K_neg:
-		return negate(e, elem, lanes, a);
-	case FTL_K_abs:
-		return absolute(e, elem, lanes, a);
+	case FTL_K_shr: return shift(e, op, elem, lanes, a, b);
+	case FTL_K_eq: return compare(e, elem, lanes, a, "==", b);
+	case FTL_K_ne: return compare(e, elem, lanes, a, "!=", b);
+	case FTL_K_lt: return compare(e, elem, lanes, a, "<", b);
+	case FTL_K_le: return compare(e, elem, lanes, a, "<=", b);
+	case FTL_K_neg: return negate(e, elem, lanes, a);
+	case FTL_K_abs: return absolute(e, elem, lanes, a);
 	case FTL_K_sqrt:
 	case FTL_K_floor:
 	case FTL_K_ceil:
 	case FTL_K_trunc:
-	case FTL_K_rint:
-		return rounding(e, op, elem, lanes, a);
-	default: /* popcount, and what is left of libm */
-		return by_lane(e, op, elem, lanes, a, NULL);
+	case FTL_K_rint: return rounding(e, op, elem, lanes, a);
+	default: /* popcount, and what is left of libm */ return by_lane(e, op, elem, lanes, a, NULL);
 	}
 }
 
@@ -272,7 +275,8 @@ static bool is_half(unsigned elem)
 /* The scalar formulas of scalar.c on vectors, and F16C's instruction where there is one. */
 static const char *half_cast(ftl_ce *e, const char *x, unsigned from, unsigned to, int lanes)
 {
-	const char *f = ftl_ce_vtype(e, FTL_F32, lanes), *u = ftl_ce_vtype(e, FTL_U32, lanes), *h = ftl_ce_vtype(e, FTL_U16, lanes);
+	const char *f = ftl_ce_vtype(e, FTL_F32, lanes), *u = ftl_ce_vtype(e, FTL_U32, lanes),
+		   *h = ftl_ce_vtype(e, FTL_U16, lanes);
 	const char *fn = ftl_ce_str(e, "%s_to_%s_x%d", ftl_ce_elem(from)->name, ftl_ce_elem(to)->name, lanes);
 	bool f16 = from == FTL_F16 || to == FTL_F16, hw = f16 && (lanes == 8 || lanes == 16);
 	const char *reg = lanes == 8 ? "256" : "512", *half = lanes == 8 ? "__m128i" : "__m256i";
@@ -292,31 +296,35 @@ static const char *half_cast(ftl_ce *e, const char *x, unsigned from, unsigned t
 		if (from == FTL_F16)
 			ftl_text_add(t, "#define %s(x) ((%s)_mm%s_cvtph_ps((%s)(x)))\n#else\n", fn, f, reg, half);
 		else
-			ftl_text_add(t, "#define %s(x) ((f16x%d)_mm%s_cvtps_ph((__m%s)(x), 0))\n#else\n", fn, lanes, reg, reg);
+			ftl_text_add(t, "#define %s(x) ((f16x%d)_mm%s_cvtps_ph((__m%s)(x), 0))\n#else\n", fn, lanes,
+				     reg, reg);
 	}
 	if (from == FTL_BF16) {
 		ftl_text_add(t, "#define %s(x) ((%s)(__builtin_convertvector((%s)(x), %s) << 16))\n", fn, f, h, u);
 	} else if (to == FTL_BF16) {
-		ftl_text_add(t,
-			     "#define %s(x) __extension__({ \\\n\tconst %s u_ = (%s)(x); \\\n"
-			     "\t(bf16x%d)__builtin_convertvector(select_u32x%d((%s)((u_ & 0x7fffffff) > 0x7f800000), \\\n"
-			     "\t\t(u_ >> 16 | 0x40), ((u_ + 0x7fff + (u_ >> 16 & 1)) >> 16)), %s); \\\n})\n",
-			     fn, u, u, lanes, lanes, ftl_ce_vtype(e, FTL_I32, lanes), h);
+		ftl_text_add(
+			t,
+			"#define %s(x) __extension__({ \\\n\tconst %s u_ = (%s)(x); \\\n"
+			"\t(bf16x%d)__builtin_convertvector(select_u32x%d((%s)((u_ & 0x7fffffff) > 0x7f800000), \\\n"
+			"\t\t(u_ >> 16 | 0x40), ((u_ + 0x7fff + (u_ >> 16 & 1)) >> 16)), %s); \\\n})\n",
+			fn, u, u, lanes, lanes, ftl_ce_vtype(e, FTL_I32, lanes), h);
 	} else if (from == FTL_F16) {
-		ftl_text_add(t,
-			     "#define %s(x) __extension__({ \\\n\tconst %s h_ = __builtin_convertvector((%s)(x), %s); \\\n"
-			     "\tconst %s u_ = (%s)((%s)((h_ & 0x7fff) << 13) * 5192296858534827628530496329220096.0f); \\\n"
-			     "\t(%s)(u_ | ((%s)((h_ & 0x7c00) == 0x7c00) & 0x7f800000) | (h_ & 0x8000) << 16); \\\n})\n",
-			     fn, u, h, u, u, u, f, f, u);
+		ftl_text_add(
+			t,
+			"#define %s(x) __extension__({ \\\n\tconst %s h_ = __builtin_convertvector((%s)(x), %s); \\\n"
+			"\tconst %s u_ = (%s)((%s)((h_ & 0x7fff) << 13) * 5192296858534827628530496329220096.0f); \\\n"
+			"\t(%s)(u_ | ((%s)((h_ & 0x7c00) == 0x7c00) & 0x7f800000) | (h_ & 0x8000) << 16); \\\n})\n",
+			fn, u, h, u, u, u, f, f, u);
 	} else {
-		ftl_text_add(t,
-			     "#define %s(x) __extension__({ \\\n\tconst %s u_ = (%s)(x), a_ = u_ & 0x7fffffff; \\\n"
-			     "\t%s h_ = (a_ - 0x38000000 + 0xfff + (a_ >> 13 & 1)) >> 13; \\\n"
-			     "\th_ = select_u32x%d((i32x%d)(a_ < 0x38800000), ((%s)((%s)a_ + 0.5f) - 0x3f000000), h_); \\\n"
-			     "\th_ = select_u32x%d((i32x%d)(a_ >= 0x47800000), %s, h_); \\\n"
-			     "\th_ = select_u32x%d((i32x%d)(a_ > 0x7f800000), (0x7e00 | (a_ >> 13 & 0x1ff)), h_); \\\n"
-			     "\t(f16x%d)__builtin_convertvector(h_ | (u_ >> 16 & 0x8000), %s); \\\n})\n",
-			     fn, u, u, u, lanes, lanes, u, f, lanes, lanes, inf, lanes, lanes, lanes, h);
+		ftl_text_add(
+			t,
+			"#define %s(x) __extension__({ \\\n\tconst %s u_ = (%s)(x), a_ = u_ & 0x7fffffff; \\\n"
+			"\t%s h_ = (a_ - 0x38000000 + 0xfff + (a_ >> 13 & 1)) >> 13; \\\n"
+			"\th_ = select_u32x%d((i32x%d)(a_ < 0x38800000), ((%s)((%s)a_ + 0.5f) - 0x3f000000), h_); \\\n"
+			"\th_ = select_u32x%d((i32x%d)(a_ >= 0x47800000), %s, h_); \\\n"
+			"\th_ = select_u32x%d((i32x%d)(a_ > 0x7f800000), (0x7e00 | (a_ >> 13 & 0x1ff)), h_); \\\n"
+			"\t(f16x%d)__builtin_convertvector(h_ | (u_ >> 16 & 0x8000), %s); \\\n})\n",
+			fn, u, u, u, lanes, lanes, u, f, lanes, lanes, inf, lanes, lanes, lanes, h);
 	}
 	if (hw)
 		ftl_text_add(t, "#endif\n");
@@ -353,7 +361,8 @@ static const char *to_int(ftl_ce *e, const char *x, unsigned from, unsigned to, 
 			     fn, ft, ft, m, m, ft, m, hi, hi, ft, m, lo, lo);
 		/* in two steps, which is what machines can do */
 		if (middle != to)
-			ftl_text_add(&e->helpers, "\t__builtin_convertvector(__builtin_convertvector(x_, %s), %s); \\\n})\n",
+			ftl_text_add(&e->helpers,
+				     "\t__builtin_convertvector(__builtin_convertvector(x_, %s), %s); \\\n})\n",
 				     ftl_ce_vtype(e, middle, lanes), tt);
 		else
 			ftl_text_add(&e->helpers, "\t__builtin_convertvector(x_, %s); \\\n})\n", tt);
@@ -411,13 +420,16 @@ void ftl_ce_dot4(ftl_ce *e, int lanes)
 	if (bits == 128 || bits == 256 || bits == 512) {
 		e->x86 = true;
 		ftl_text_add(t, "#if defined(__AVX512VNNI__)%s\n", bits == 512 ? "" : " && defined(__AVX512VL__)");
-		ftl_text_add(t, "#define dot4_x%d(c, a, b) ((%s)_mm%s_dpbusd_epi32((__m%di)(c), (__m%di)(a), (__m%di)(b)))\n", lanes, i, reg, bits,
-			     bits, bits);
+		ftl_text_add(
+			t,
+			"#define dot4_x%d(c, a, b) ((%s)_mm%s_dpbusd_epi32((__m%di)(c), (__m%di)(a), (__m%di)(b)))\n",
+			lanes, i, reg, bits, bits, bits);
 		ftl_text_add(t, "#elif defined(__%s__)\n", bits == 128 ? "SSE2" : bits == 256 ? "AVX2" : "AVX512BW");
 		ftl_text_add(t,
 			     "#define dot4_x%d(c, a, b) __extension__({ \\\n"
 			     "\tconst %s a_ = (%s)(a); \\\n\tconst %s b_ = (%s)(b); \\\n"
-			     "\tconst __m%di even_ = _mm%s_madd_epi16((__m%di)(a_ & 0xff), (__m%di)((%s)((%s)b_ << 8) >> 8)); \\\n"
+			     "\tconst __m%di even_ = _mm%s_madd_epi16((__m%di)(a_ & 0xff), (__m%di)((%s)((%s)b_ << 8) "
+			     ">> 8)); \\\n"
 			     "\tconst __m%di odd_ = _mm%s_madd_epi16((__m%di)(a_ >> 8), (__m%di)(b_ >> 8)); \\\n"
 			     "\t(%s)((%s)(c) + (%s)even_ + (%s)odd_); \\\n})\n#else\n",
 			     lanes, uh, uh, h, h, bits, reg, bits, bits, h, uh, bits, reg, bits, bits, i, u, u, u);
@@ -425,7 +437,8 @@ void ftl_ce_dot4(ftl_ce *e, int lanes)
 	ftl_text_add(t,
 		     "#define dot4_x%d(c, a, b) __extension__({ \\\n"
 		     "\tconst %s a_ = (%s)(a), b_ = (%s)(b); \\\n"
-		     "\t(%s)((%s)(c) + (a_ & 0xff) * (%s)((%s)(b_ << 24) >> 24) + (a_ >> 8 & 0xff) * (%s)((%s)(b_ << 16) >> 24) \\\n"
+		     "\t(%s)((%s)(c) + (a_ & 0xff) * (%s)((%s)(b_ << 24) >> 24) + (a_ >> 8 & 0xff) * (%s)((%s)(b_ << "
+		     "16) >> 24) \\\n"
 		     "\t\t+ (a_ >> 16 & 0xff) * (%s)((%s)(b_ << 8) >> 24) + (a_ >> 24) * (%s)((%s)b_ >> 24)); \\\n})\n",
 		     lanes, u, u, u, i, u, u, i, u, i, u, i, u, i);
 	if (bits == 128 || bits == 256 || bits == 512)

@@ -113,7 +113,7 @@ static int fail(const fettle_error *e)
 int main(int argc, char **argv)
 {
 	fettle_session_options one_thread = {.threads = 1};
-	fettle_emit_options emit = {.name = "digits", .wrote = wrote};
+	fettle_emit_options emit = {.wrote = wrote};
 	const fettle_tensor *pixels, *labels;
 	fettle_tensors *images;
 	fettle_program *program;

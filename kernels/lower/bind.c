@@ -226,6 +226,10 @@ static ftl_status bind_range(const binding *c)
 		ftl_kv span, rest, same;
 
 		delta = ftl_k_cast(c->b, delta, FTL_I64);
+		/* the difference may wrap */
+		span = op2(c, FTL_K_sub, ftl_k_cast(c->b, limit, FTL_F64), ftl_k_cast(c->b, start, FTL_F64));
+		check(c, op2(c, FTL_K_le, ftl_k1(c->b, FTL_K_abs, span), ftl_k_float(c->b, FTL_KT(FTL_F64, 1), 0x1p62)),
+		      "from start to limit are too many elements");
 		span = op2(c, FTL_K_sub, ftl_k_cast(c->b, limit, FTL_I64), ftl_k_cast(c->b, start, FTL_I64));
 		rest = op2(c, FTL_K_ne, op2(c, FTL_K_rem, span, delta), i64(c, 0));
 		same = op2(c, FTL_K_le, i64(c, 0), op2(c, FTL_K_xor, span, delta));

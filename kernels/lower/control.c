@@ -378,6 +378,7 @@ ftl_status ftl_prog_loop(ftl_lo *lo, ftl_node_id id)
 	if (max)
 		ftl_k_break(b, ftl_k2(b, FTL_K_le, max, i));
 	ftl_k_break(b, ftl_k1(b, FTL_K_not, ftl_k_get(b, go)));
+	ftl_lo_pass(lo, n);
 	ftl_k_store(b, iter_ptr, ftl_k_i64(b, 0), ftl_k_cast(b, i, ftl_type_of(lo->g, l->r->params.v[0])->dtype));
 	ftl_k_store(b, cond_ptr, ftl_k_i64(b, 0), ftl_k_get(b, go));
 	lo->val[l->r->params.v[0]].ptr = iter_ptr;
@@ -441,6 +442,7 @@ ftl_status ftl_prog_scan(ftl_lo *lo, ftl_node_id id)
 	s = ftl_k_for(b, ftl_k_i64(b, 0), len, 1);
 	i = s.index;
 	ftl_k_set(b, l->iter, i);
+	ftl_lo_pass(lo, n);
 	for (uint32_t c = 0; c < l->ncarry; c++)
 		place_show(lo, &l->carry[c], l->carry[c].v);
 	for (uint32_t k = 0; k < nslice; k++) {

@@ -49,6 +49,8 @@ int64_t ftl_lo_msg(ftl_lo *lo, const ftl_node *n, const char *reason)
 	return ftl_kmodule_msg(lo->m, "node \"%s\" (%s): %s", n->loc, ftl_op_get(n->op)->name, reason);
 }
 
+#define MAX_BYTES 70368744177664.0 /* 2^46: of one tensor */
+
 /* ---- dims ---- */
 
 /* Whether and when a symbol has its value: at entry (from an input's dim) or later (bound by a node). */
@@ -90,6 +92,27 @@ void ftl_lo_symbol(ftl_lo *lo, ftl_dim sym)
 	lo->main.block = inner;
 	lo->sym[sym] = v;
 	ftl_vec_push(lo->arena, &lo->m->syms, ((__typeof__(*lo->m->syms.v)){sym, v}));
+}
+
+/* Trip counts come from models, and what runs them has no other way to stop. 2^24 passes of nothing take a second or so
+ * on the JIT; a loop that does something needs hours for as many. */
+#define MAX_PASSES (INT64_C(1) << 24)
+
+void ftl_lo_pass(ftl_lo *lo, const ftl_node *n)
+{
+	ftl_kb *b = &lo->main;
+	ftl_kblock *inner = b->block;
+	ftl_kv done;
+
+	if (!lo->passes) {
+		b->block = lo->vars;
+		lo->passes = ftl_k_var(b, ftl_k_i64(b, 0));
+		b->block = inner;
+	}
+	done = ftl_k_get(b, lo->passes);
+	ftl_k_check(b, ftl_k2(b, FTL_K_lt, done, ftl_k_i64(b, MAX_PASSES)),
+		    ftl_lo_msg(lo, n, "the loops of the model take more passes than the limit of 16777216 per run"));
+	ftl_k_set(b, lo->passes, ftl_k2(b, FTL_K_add, done, ftl_k_i64(b, 1)));
 }
 
 bool ftl_lo_bound(const ftl_lo *lo, ftl_dim sym)
@@ -147,6 +170,18 @@ ftl_dim ftl_lo_bytes(ftl_lo *lo, const ftl_type *t)
 	return ftl_dim_mul(st, ftl_type_numel(lo->g, t), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(t->dtype)));
 }
 
+/* Bytes of a static type with empty dims counted as one: loops walk the other dims of an empty tensor too. */
+static bool is_absurd(const ftl_lo *lo, const ftl_type *t)
+{
+	double bytes = (double)ftl_dtype_bytes(t->dtype);
+	int64_t x;
+
+	for (int d = 0; d < t->rank; d++)
+		if (ftl_dim_is_const(lo->g->st, t->dims[d], &x) && x > 0)
+			bytes *= (double)x;
+	return bytes > MAX_BYTES;
+}
+
 /* Sizes that only the run knows are multiplied in doubles too: a product that would wrap ends the run instead. */
 ftl_kv ftl_lo_bytes_checked(ftl_lo *lo, const ftl_type *t)
 {
@@ -160,10 +195,10 @@ ftl_kv ftl_lo_bytes_checked(ftl_lo *lo, const ftl_type *t)
 
 		unknown |= !ftl_dim_is_const(lo->g->st, t->dims[d], NULL);
 		n = ftl_k2(b, FTL_K_mul, n, x);
-		f = ftl_k2(b, FTL_K_mul, f, ftl_k_cast(b, x, FTL_F64));
+		f = ftl_k2(b, FTL_K_mul, f, ftl_k_cast(b, ftl_k2(b, FTL_K_max, x, ftl_k_i64(b, 1)), FTL_F64));
 	}
 	if (unknown) {
-		ftl_kv ok = ftl_k2(b, FTL_K_le, f, ftl_k_float(b, FTL_KT(FTL_F64, 1), 70368744177664.0 /* 2^46 */));
+		ftl_kv ok = ftl_k2(b, FTL_K_le, f, ftl_k_float(b, FTL_KT(FTL_F64, 1), MAX_BYTES));
 
 		ftl_k_check(b, ok, ftl_lo_msg(lo, ftl_node_get(lo->g, lo->node), "the result would need more than 64 TB"));
 	}
@@ -496,6 +531,9 @@ ftl_status ftl_lo_node(ftl_lo *lo, ftl_node_id id)
 	if (lo->exec[id] != id)
 		return FTL_OK;
 	lo->node = what;
+	for (uint32_t k = 0; k < n->nout; k++)
+		if (is_absurd(lo, ftl_type_of(lo->g, n->out[k])))
+			return ftl_fail_node(lo->g, what, lo->diag, FTL_ERR_LIMIT, "the result has dims of more than 64 TB");
 	for (ftl_node_id u = what;; u = ftl_value_get(lo->g, ftl_node_get(lo->g, u)->out[0])->uses.v[0]) {
 		if (ftl_lower_get(ftl_node_get(lo->g, u)->op)->kind == FTL_LOWER_MAP)
 			ftl_lo_check_broadcast(lo, u);

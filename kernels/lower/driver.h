@@ -44,6 +44,7 @@ struct ftl_lo {
 	ftl_lo_heap heap;       /* live heap values of the current region, to be freed */
 	ftl_lo_heap inner;      /* what the region lowered last left behind */
 	FTL_VEC(ftl_kv) temps;  /* heap scratch of the current node */
+	ftl_kv passes;                     /* variable: passes of all loops so far, or 0 */
 	ftl_kblock *vars;       /* the symbols' variables */
 	int panel_bytes;        /* as in ftl_lower_options */
 	ftl_map *packed;        /* weights packed so far, by what went into them */
@@ -83,6 +84,7 @@ ftl_dim ftl_lo_bytes(ftl_lo *lo, const ftl_type *t);
 ftl_kv ftl_lo_bytes_checked(ftl_lo *lo, const ftl_type *t); /* as a program value; ends the run when absurd */
 ftl_kv ftl_lo_storage(ftl_lo *lo, const ftl_type *t, uint32_t *out_buf); /* a fresh place of t's size: planned, or heap (out_buf 0) */
 void ftl_lo_symbol(ftl_lo *lo, ftl_dim sym);             /* make sure it has a variable */
+void ftl_lo_pass(ftl_lo *lo, const ftl_node *n);         /* count a pass of loop n; too many in one run end it */
 /* The packed blob made for key (6 words), or NULL; with `put`, remembers it. */
 const ftl_blob *ftl_lo_packed(ftl_lo *lo, const uint64_t *key, const ftl_blob *put);
 /* fuse.c */

@@ -479,7 +479,7 @@ static void offer_in_place(ftl_lo *lo, ftl_val out, const ftl_collapse *c)
 		bool alone = true;
 
 		if (!lo->val[root].buf || ftl_dtype_bytes(t->dtype) != ftl_dtype_bytes(o->dtype) || t->rank != o->rank ||
-		    memcmp(t->dims, o->dims, (size_t)o->rank * sizeof *o->dims))
+		    (o->rank && memcmp(t->dims, o->dims, (size_t)o->rank * sizeof *o->dims)))
 			continue;
 		for (uint32_t j = 0; j < c->leaf.n; j++)
 			alone &= j == i || ftl_lo_root(lo, c->leaf.v[j].v) != root;

@@ -8,6 +8,9 @@
  * A value that is a result of its region, has another reader, or crosses a region always has memory. */
 #include "kernels/lower/driver.h"
 
+/* Elementwise nodes in one expression at most: what is larger gains nothing, and expressions are walked recursively. */
+enum { MAX_FUSED = 64 };
+
 static bool same_dims(const ftl_type *a, const ftl_type *b)
 {
 	return a->rank == b->rank && (a->rank == 0 || memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0);
@@ -29,7 +32,18 @@ static ftl_node_id single_map_reader(const ftl_lo *lo, ftl_val v)
 	return val->uses.v[0];
 }
 
-static void plan_region(ftl_lo *lo, ftl_region_id r)
+/* Nodes of the expression that computes n, itself included. */
+static uint32_t expression_size(const ftl_lo *lo, const uint32_t *size, const ftl_node *n)
+{
+	uint32_t sum = 1;
+
+	for (uint32_t i = 0; i < n->nin; i++)
+		if (n->in[i] && lo->val[n->in[i]].how == FTL_HOW_INLINE)
+			sum += size[ftl_value_get(lo->g, n->in[i])->def];
+	return sum;
+}
+
+static void plan_region(ftl_lo *lo, ftl_region_id r, uint32_t *size)
 {
 	const ftl_graph *g = lo->g;
 
@@ -37,8 +51,9 @@ static void plan_region(ftl_lo *lo, ftl_region_id r)
 		const ftl_node *n = ftl_node_get(g, id);
 		ftl_node_id u;
 
+		size[id] = expression_size(lo, size, n);
 		for (uint32_t k = 0; k < n->nregion; k++)
-			plan_region(lo, n->regions[k]);
+			plan_region(lo, n->regions[k], size);
 		if (lo->no_fuse || n->nout != 1 || lo->val[n->out[0]].how != FTL_HOW_MEMORY)
 			continue;
 		u = single_map_reader(lo, n->out[0]);
@@ -46,16 +61,17 @@ static void plan_region(ftl_lo *lo, ftl_region_id r)
 			continue;
 		if (ftl_op_has(n->op, FTL_ANCHOR)) {
 			ftl_node_id end = id, from = id;
+			int length = 0;
 
 			/* a node belongs to one chain: a second anchor that feeds it keeps its memory */
-			while (u && !lo->anchor[u] && lo->val[ftl_node_get(g, u)->out[0]].how == FTL_HOW_MEMORY) {
+			while (u && length++ < MAX_FUSED && !lo->anchor[u] && lo->val[ftl_node_get(g, u)->out[0]].how == FTL_HOW_MEMORY) {
 				lo->val[ftl_node_get(g, from)->out[0]].how = FTL_HOW_EPILOGUE;
 				end = from = u;
 				u = single_map_reader(lo, ftl_node_get(g, u)->out[0]);
 			}
 			if (end != id)
 				lo->anchor[end] = id;
-		} else if (ftl_lower_get(n->op)->kind == FTL_LOWER_MAP && !lo->anchor[id]) {
+		} else if (ftl_lower_get(n->op)->kind == FTL_LOWER_MAP && !lo->anchor[id] && size[id] < MAX_FUSED) {
 			lo->val[n->out[0]].how = FTL_HOW_INLINE;
 		}
 	}
@@ -85,6 +101,6 @@ static uint32_t settle(ftl_lo *lo, ftl_region_id r, uint32_t number)
 
 void ftl_lo_plan_fusion(ftl_lo *lo)
 {
-	plan_region(lo, lo->g->body);
+	plan_region(lo, lo->g->body, FTL_NEW_N(lo->arena, uint32_t, lo->g->nodes.n));
 	settle(lo, lo->g->body, 1);
 }

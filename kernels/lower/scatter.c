@@ -97,11 +97,21 @@ ftl_status ftl_nest_scatter_nd(ftl_lo *lo, ftl_node_id id)
 	return FTL_OK;
 }
 
+/* A program value that kernels take as a parameter even if it is a constant. */
+static ftl_kv parameter(ftl_lo *lo, ftl_kv x)
+{
+	ftl_kv v = ftl_k_var(ftl_lo_main(lo), ftl_k_i64(ftl_lo_main(lo), 0));
+
+	ftl_k_set(ftl_lo_main(lo), v, x);
+	return ftl_k_get(ftl_lo_main(lo), v);
+}
+
 /* Per operand: row o of its [outer, axis and inside] view goes to row o of the result's, at the bytes that the operands
- * before it take. Long rows are cut into blocks. */
+ * before it take. Long rows are cut into blocks. Where there are many operands, sizes and places are parameters,
+ * or there would be as many kernels. */
 ftl_status ftl_nest_concat(ftl_lo *lo, ftl_node_id id)
 {
-	enum { BLOCK = 32 << 10 };
+	enum { BLOCK = 32 << 10, MANY = 32 };
 	const ftl_graph *g = ftl_lo_graph(lo);
 	const ftl_node *n = ftl_node_get(g, id);
 	const ftl_type *out = ftl_type_of(g, n->out[0]);
@@ -116,11 +126,19 @@ ftl_status ftl_nest_concat(ftl_lo *lo, ftl_node_id id)
 			blocks = ftl_u_const(lo, 1);
 		ftl_kern *k = ftl_kern_begin(lo, id, "concat");
 		ftl_kb *b = ftl_kern_b(k);
-		ftl_kv o = ftl_kern_grid(k), len = ftl_kern_dim(k, bytes), from = ftl_k_i64(b, 0), dst, src;
+		ftl_kv o = ftl_kern_grid(k), size_i, len, place, from = ftl_k_i64(b, 0), dst, src;
 		int64_t c;
 
 		if (ftl_u_is(lo, bytes, 0))
 			continue;
+		if (n->nin > MANY) {
+			size_i = ftl_kern_arg(k, parameter(lo, ftl_lo_dim(lo, bytes)));
+			place = ftl_kern_arg(k, parameter(lo, ftl_lo_dim(lo, ftl_dim_mul(g->st, before, inner))));
+		} else {
+			size_i = ftl_kern_dim(k, bytes);
+			place = ftl_kern_dim(k, ftl_dim_mul(g->st, before, inner));
+		}
+		len = size_i;
 		if (!ftl_dim_is_const(g->st, bytes, &c) || c > BLOCK) {
 			ftl_kv nb;
 
@@ -130,9 +148,9 @@ ftl_status ftl_nest_concat(ftl_lo *lo, ftl_node_id id)
 			o = ftl_k2(b, FTL_K_div, o, nb);
 			len = ftl_k2(b, FTL_K_min, ftl_k2(b, FTL_K_sub, len, from), ftl_k_i64(b, BLOCK));
 		}
-		src = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, o, ftl_kern_dim(k, bytes)), from);
+		src = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, o, size_i), from);
 		dst = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, o, ftl_kern_dim(k, row)), from);
-		dst = ftl_k2(b, FTL_K_add, dst, ftl_kern_dim(k, ftl_dim_mul(g->st, before, inner)));
+		dst = ftl_k2(b, FTL_K_add, dst, place);
 		ftl_k_copy(b, ftl_k_offset(b, ftl_kern_ptr(k, n->out[0]), dst),
 			   ftl_k_offset(b, ftl_kern_ptr(k, n->in[i]), src), len);
 		ftl_kern_launch(k, ftl_lo_dim(lo, ftl_dim_mul(g->st, outer, blocks)),

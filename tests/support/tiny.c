@@ -20,10 +20,12 @@ static void scale_kernel(ftl_kmodule *m, int lanes)
 	t = ftl_kb_param(&b, FTL_KT_PTR);
 	g = ftl_k2(&b, FTL_K_mul, ftl_k_grid(&b), i64(&b, 4));
 	first = ftl_k_load(&b, FTL_F32, x, g, 1);
-	ftl_k_check(&b, ftl_k2(&b, FTL_K_ne, first, ftl_k_float(&b, FTL_KT(FTL_F32, 1), 666)), ftl_kmodule_msg(m, "a row is 666"));
+	ftl_k_check(&b, ftl_k2(&b, FTL_K_ne, first, ftl_k_float(&b, FTL_KT(FTL_F32, 1), 666)),
+		    ftl_kmodule_msg(m, "a row is 666"));
 	for (int j = 0; j < 4; j += lanes) {
 		ftl_kv at = ftl_k2(&b, FTL_K_add, g, i64(&b, j));
-		ftl_kv v = ftl_k2(&b, FTL_K_mul, ftl_k_load(&b, FTL_F32, x, at, lanes), ftl_k_load(&b, FTL_F32, w, i64(&b, j), lanes));
+		ftl_kv v = ftl_k2(&b, FTL_K_mul, ftl_k_load(&b, FTL_F32, x, at, lanes),
+				  ftl_k_load(&b, FTL_F32, w, i64(&b, j), lanes));
 
 		ftl_k_store(&b, t, at, v);
 	}
@@ -76,7 +78,8 @@ static void program(ftl_kmodule *m, ftl_dim n)
 	m->main = ftl_kfunc_new(m->arena, "main", true);
 	ftl_kb_init(&b, m->arena, m->main);
 	rows = ftl_k_in_dim(&b, 0, 0);
-	ftl_k_check(&b, ftl_k2(&b, FTL_K_le, rows, i64(&b, 100)), ftl_kmodule_msg(m, "axis 0 of \"x\" must be at most 100 ?\?/ \\ %%s"));
+	ftl_k_check(&b, ftl_k2(&b, FTL_K_le, rows, i64(&b, 100)),
+		    ftl_kmodule_msg(m, "axis 0 of \"x\" must be at most 100 ?\?/ \\ %%s"));
 	var = ftl_k_var(&b, rows);
 	m->syms.n = 0;
 	ftl_vec_push(m->arena, &m->syms, ((__typeof__(*m->syms.v)){n, var}));

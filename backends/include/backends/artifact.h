@@ -17,30 +17,30 @@
 #define FTL_EMBED_LIMIT (16u << 20) /* the largest image that is embedded by default */
 
 typedef enum ftl_weights_mode {
-	FTL_WEIGHTS_AUTO,  /* embed up to FTL_EMBED_LIMIT */
+	FTL_WEIGHTS_AUTO, /* embed up to FTL_EMBED_LIMIT */
 	FTL_WEIGHTS_EMBED,
 	FTL_WEIGHTS_FILE,
 } ftl_weights_mode;
 
 typedef struct ftl_artifact {
-	const char *name;           /* a C identifier: prefix of everything public */
-	const ftl_kmodule *module;  /* inputs, outputs, symbols */
-	const char *const *msgs;    /* by message number */
+	const char *name;          /* a C identifier: prefix of everything public */
+	const ftl_kmodule *module; /* inputs, outputs, symbols */
+	const char *const *msgs;   /* by message number */
 	uint32_t nmsgs;
 	const ftl_blob *const *blobs;
 	uint32_t nblobs;
 	bool embed;
-	uint64_t bytes, identity;   /* of the weights image */
-	uint64_t *offset;           /* of each blob in it */
+	uint64_t bytes, identity; /* of the weights image */
+	uint64_t *offset;         /* of each blob in it */
 } ftl_artifact;
 
 /* name NULL: the module's name. Messages and blobs are the module's. */
-ftl_status ftl_artifact_make(ftl_arena *arena, const ftl_kmodule *m, const char *name, ftl_weights_mode mode, ftl_diag *d,
-			     ftl_artifact *out);
+ftl_status ftl_artifact_make(ftl_arena *arena, const ftl_kmodule *m, const char *name, ftl_weights_mode mode,
+			     ftl_diag *d, ftl_artifact *out);
 /* The same with the numbering that several modules (CPU levels) share. */
 ftl_status ftl_artifact_make_merged(ftl_arena *arena, const ftl_kmodule *m, const char *name, ftl_weights_mode mode,
-				    const char *const *msgs, uint32_t nmsgs, const ftl_blob *const *blobs, uint32_t nblobs,
-				    ftl_diag *d, ftl_artifact *out);
+				    const char *const *msgs, uint32_t nmsgs, const ftl_blob *const *blobs,
+				    uint32_t nblobs, ftl_diag *d, ftl_artifact *out);
 
 /* The weights image in pieces, in order; false from put ends it. Pages of mapped blobs are given back as it goes, so
  * memory stays small whatever the size. */
@@ -55,7 +55,7 @@ typedef struct ftl_writer ftl_writer;
 ftl_status ftl_writer_open(ftl_arena *arena, const char *path, ftl_diag *d, ftl_writer **out);
 bool ftl_writer_put(void *writer, const void *p, size_t n); /* an ftl_put_fn; false once anything failed */
 ftl_status ftl_writer_close(ftl_writer *w, ftl_diag *d);
-void ftl_writer_drop(ftl_writer *w);                        /* instead of close: leaves no file; after close: nothing */
+void ftl_writer_drop(ftl_writer *w); /* instead of close: leaves no file; after close: nothing */
 
 /* NAME.h. Same artifact, same bytes. */
 void ftl_header_print(const ftl_artifact *a, ftl_text *t);

@@ -16,7 +16,8 @@
 typedef enum ftl_c_dialect { FTL_C_GNU, FTL_C_ISO } ftl_c_dialect;
 
 typedef struct ftl_c_options {
-	const char *name; /* prefix of public names and name of the files; NULL: the module's name. Made a C identifier */
+	const char
+		*name; /* prefix of public names and name of the files; NULL: the module's name. Made a C identifier */
 	ftl_c_dialect dialect;
 	ftl_weights_mode weights;
 } ftl_c_options;
@@ -26,7 +27,8 @@ ftl_status ftl_c_print(const ftl_artifact *a, ftl_c_dialect dialect, ftl_text *t
 /* DIR/NAME.c and DIR/NAME.h, and DIR/NAME.weights unless embedded. Memory stays small beside large weights. */
 ftl_status ftl_c_emit(const ftl_kmodule *m, const ftl_c_options *o, const char *dir, ftl_diag *d);
 /* DIR/NAME.c and DIR/NAME.h of an artifact. */
-ftl_status ftl_c_emit_code(ftl_arena *arena, const ftl_artifact *a, ftl_c_dialect dialect, const char *dir, ftl_diag *d);
+ftl_status ftl_c_emit_code(ftl_arena *arena, const ftl_artifact *a, ftl_c_dialect dialect, const char *dir,
+			   ftl_diag *d);
 /* NAME_exe.c for any artifact: a program that runs the model on .npy files; its usage is in its first comment. It includes
  * NAME.h and is linked with the code of any backend. */
 void ftl_c_print_exe(const ftl_artifact *a, ftl_text *t);
@@ -36,23 +38,23 @@ typedef struct ftl_cc {
 	const char *cc;           /* program name or path; NULL: "cc" */
 	const char *const *flags; /* further arguments, e.g. "-O2", "-march=native"; without flags: -O2 */
 	size_t nflags;
-	const char *workdir;      /* where a private folder is made and removed again; NULL: $TMPDIR, else /tmp */
+	const char *workdir; /* where a private folder is made and removed again; NULL: $TMPDIR, else /tmp */
 } ftl_cc;
 
 /* Compile for this process. Weights are not part of it: run->blobs are the module's, in order. */
 typedef struct ftl_c_lib ftl_c_lib;
-ftl_status ftl_c_build_shared(ftl_arena *arena, const ftl_kmodule *m, ftl_c_dialect dialect, const ftl_cc *cc, ftl_diag *d,
-			      ftl_c_lib **out);
+ftl_status ftl_c_build_shared(ftl_arena *arena, const ftl_kmodule *m, ftl_c_dialect dialect, const ftl_cc *cc,
+			      ftl_diag *d, ftl_c_lib **out);
 ftl_main_fn ftl_c_lib_main(const ftl_c_lib *l);
 ftl_size_fn ftl_c_lib_size(const ftl_c_lib *l); /* NULL if the module has no size function */
 void ftl_c_lib_free(ftl_c_lib *l);              /* also done when the arena goes; NULL is fine */
 
 /* A program at `path` from C; weights that are not embedded go to path.weights. */
-ftl_status ftl_c_emit_exe(ftl_arena *arena, const ftl_kmodule *m, const ftl_c_options *o, const ftl_cc *cc, const char *path,
-			  ftl_diag *d);
-/* The same from somebody else's code: objects (or sources) that export what a's header declares. */
-ftl_status ftl_c_link_exe(ftl_arena *arena, const ftl_artifact *a, const char *const *objects, size_t n, const ftl_cc *cc,
+ftl_status ftl_c_emit_exe(ftl_arena *arena, const ftl_kmodule *m, const ftl_c_options *o, const ftl_cc *cc,
 			  const char *path, ftl_diag *d);
+/* The same from somebody else's code: objects (or sources) that export what a's header declares. */
+ftl_status ftl_c_link_exe(ftl_arena *arena, const ftl_artifact *a, const char *const *objects, size_t n,
+			  const ftl_cc *cc, const char *path, ftl_diag *d);
 /* A shared library at `path` from objects that export what a's header declares. */
 ftl_status ftl_c_link_shared(ftl_arena *arena, const char *const *objects, size_t n, const ftl_cc *cc, const char *path,
 			     ftl_diag *d);

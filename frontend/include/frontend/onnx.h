@@ -40,11 +40,12 @@ typedef struct ftl_import_options {
 } ftl_import_options;
 
 /* Weights are views into the mapped file, which stays mapped until arena is freed. */
-ftl_status ftl_onnx_import(ftl_arena *arena, const char *path, const ftl_import_options *opt, ftl_diag *d, ftl_graph **out);
+ftl_status ftl_onnx_import(ftl_arena *arena, const char *path, const ftl_import_options *opt, ftl_diag *d,
+			   ftl_graph **out);
 /* The same from memory, which must outlive the graph. name is for messages; external data is looked for in
  * folder dir (NULL: refused). */
 ftl_status ftl_onnx_import_memory(ftl_arena *arena, const void *data, size_t n, const char *name, const char *dir,
-	const ftl_import_options *opt, ftl_diag *d, ftl_graph **out);
+				  const ftl_import_options *opt, ftl_diag *d, ftl_graph **out);
 
 typedef struct ftl_export_options {
 	int opset;              /* 0: the lowest >= 17 that has what the graph uses */
@@ -54,7 +55,7 @@ typedef struct ftl_export_options {
 
 /* Write graph as standard ONNX. arena is scratch; memory does not grow with the size of the weights. */
 ftl_status ftl_onnx_export(ftl_arena *arena, const ftl_graph *graph, const char *path, const ftl_export_options *opt,
-	ftl_diag *d);
+			   ftl_diag *d);
 
 /* A tensor of a test data set: input_k.pb, output_k.pb. */
 typedef struct ftl_pb_tensor {

@@ -1,0 +1,159 @@
+/* ONNX out and back, and the tensor files of data sets. */
+#include "onnx_build.h"
+
+/* ---- out and back ---- */
+
+static void round_trip(fix *f)
+{
+	const char *dir = folder(f), *path = ftl_path_join(&f->arena, dir, "out.onnx");
+	char *before, *after;
+	ftl_export_options opt = {.external_over = 0};
+	ftl_graph *g = f->g, *again;
+
+	before = result_shape(f, 0);
+	if (ftl_onnx_export(&f->arena, g, path, &opt, &f->d) != FTL_OK)
+		fail_msg("%s", f->d.text);
+	if (ftl_onnx_import(&f->arena, path, NULL, &f->d, &again) != FTL_OK || ftl_verify(again, &f->d) != FTL_OK)
+		fail_msg("%s", f->d.text);
+	assert_int_equal(again->out_names.n, g->out_names.n);
+	for (uint32_t i = 0; i < g->out_names.n; i++)
+		assert_string_equal(again->out_names.v[i], g->out_names.v[i]);
+	f->g = again;
+	after = result_shape(f, 0);
+	assert_string_equal(before, after);
+	/* once through the exporter, a second time changes nothing */
+	before = printed(f, again);
+	if (ftl_onnx_export(&f->arena, again, path, &opt, &f->d) != FTL_OK ||
+	    ftl_onnx_import(&f->arena, path, NULL, &f->d, &again) != FTL_OK)
+		fail_msg("%s", f->d.text);
+	assert_string_equal(before, printed(f, again));
+	unlink(path);
+	rmdir(dir);
+}
+
+static void graph_survives_export(void **state)
+{
+	fix *f = *state;
+	Onnx__NodeProto *n;
+	float w[4] = {1, 2, 3, 4};
+
+	weight(f, "w", 1, 4, w, sizeof w);
+	ints(f, "axes", 1, (const int64_t[]){1});
+	node(f, "Add", "x w", "a");
+	node(f, "ReduceSum", "a axes", "b");
+	node(f, "MatMul", "a a2", "m");
+	n = node(f, "Transpose", "a", "a2");
+	Onnx__AttributeProto *p = attr(f, n, "perm", 7);
+	for (int i = 0; i < 3; i++)
+		PUSH(f, p->ints, p->n_ints, ((const int64_t[]){0, 2, 1})[i]);
+	node(f, "Add", "m b", "y"); /* [b,s,s] + [b,1,4] only fits for s = 4 */
+	input(f, "x", 1, "?b,4,4");
+	output(f, "y");
+	output(f, "x"); /* an input as a result */
+	good(f);
+	round_trip(f);
+}
+
+static void control_flow_survives_export(void **state)
+{
+	fix *f = *state;
+	Onnx__NodeProto *n;
+	Onnx__GraphProto *g;
+
+	loop_of(f, "Concat", "v x");
+	n = node(f, "If", "q", "z");
+	for (int i = 0; i < 2; i++) {
+		g = subgraph(f, n, i ? "else_branch" : "then_branch");
+		node_in(f, g, i ? "Abs" : "Identity", i ? "y" : "x",
+			"t"); /* one branch hands a value from outside on */
+		PUSH(f, g->output, g->n_output, info(f, "t", 1, NULL));
+	}
+	input(f, "q", 9, "");
+	output(f, "z");
+	good(f);
+	round_trip(f);
+}
+
+static void large_weights_go_to_a_second_file(void **state)
+{
+	fix *f = *state;
+	const char *dir = folder(f), *path = ftl_path_join(&f->arena, dir, "out.onnx"),
+		   *data = ftl_path_join(&f->arena, dir, "out.onnx.data");
+	ftl_export_options opt = {.external_over = 1};
+	float *w = ftl_arena_alloc(&f->arena, 4096 * sizeof *w);
+	struct stat st;
+	ftl_graph *again;
+
+	for (int i = 0; i < 4096; i++)
+		w[i] = (float)i;
+	weight(f, "w", 1, 4096, w, 4096 * sizeof *w);
+	node(f, "Add", "x w", "y");
+	input(f, "x", 1, "4096");
+	output(f, "y");
+	good(f);
+	if (ftl_onnx_export(&f->arena, f->g, path, &opt, &f->d) != FTL_OK)
+		fail_msg("%s", f->d.text);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size < 1000);
+	if (ftl_onnx_import(&f->arena, path, NULL, &f->d, &again) != FTL_OK)
+		fail_msg("%s", f->d.text);
+	FTL_FOREACH_NODE(again, id) {
+		const ftl_node *n = ftl_node_get(again, id);
+		if (n->op == FTL_OP_const)
+			assert_memory_equal(FTL_ATTRS(n, const)->blob->data, w, 4096 * sizeof *w);
+	}
+	unlink(data);
+	unlink(path);
+	rmdir(dir);
+}
+
+static void tensor_file_survives_writing(void **state)
+{
+	fix *f = *state;
+	const char *dir = folder(f), *path = ftl_path_join(&f->arena, dir, "input_0.pb");
+	uint16_t half[3] = {0x3c00, 0xc000, 0x7c00};
+	ftl_pb_tensor t = {.name = "x", .dtype = FTL_F16, .rank = 2, .dims = {1, 3}, .data = half, .bytes = 6}, got;
+
+	assert_int_equal(ftl_pb_tensor_write(&f->arena, path, &t, &f->d), FTL_OK);
+	assert_int_equal(ftl_pb_tensor_read(&f->arena, path, &f->d, &got), FTL_OK);
+	assert_string_equal(got.name, "x");
+	assert_int_equal(got.dtype, FTL_F16);
+	assert_int_equal(got.rank, 2);
+	assert_int_equal(got.dims[1], 3);
+	assert_memory_equal(got.data, half, 6);
+	unlink(path);
+	rmdir(dir);
+}
+
+static void tensor_file_with_typed_lists_is_read(void **state)
+{
+	fix *f = *state;
+	const char *dir = folder(f), *path = ftl_path_join(&f->arena, dir, "input_0.pb");
+	Onnx__TensorProto *t = tensor(f, "b", 9, 3, NULL, 0);
+	int32_t v[3] = {0, 1, 7};
+	ftl_pb_tensor got;
+
+	t->int32_data = v;
+	t->n_int32_data = 3;
+	size_t n = onnx__tensor_proto__get_packed_size(t);
+	uint8_t *buf = ftl_arena_alloc(&f->arena, n);
+	onnx__tensor_proto__pack(t, buf);
+	assert_int_equal(ftl_file_write(path, buf, n, &f->d), FTL_OK);
+	assert_int_equal(ftl_pb_tensor_read(&f->arena, path, &f->d, &got), FTL_OK);
+	assert_memory_equal(got.data, "\0\1\1", 3);
+	unlink(path);
+	rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(graph_survives_export),
+		T(control_flow_survives_export),
+		T(large_weights_go_to_a_second_file),
+		T(tensor_file_survives_writing),
+		T(tensor_file_with_typed_lists_is_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
