@@ -298,15 +298,15 @@ static void lowered(inspect *c)
 
 static ftl_status inspect_entry(void *ctx, ftl_diag *d)
 {
-	static const fettle_optimize_options exact;
 	inspect *c = ctx;
+	fettle_optimize_options how = {.passes = c->o->passes};
 	const ftl_pass_report *r;
 
 	FTL_TRY(ftl_model_check(c->m, d));
 	ftl_text_init(&c->t, &c->store->arena);
 	signature(c);
 	ops(c, true);
-	FTL_TRY(ftl_model_optimize(c->m, &exact, d));
+	FTL_TRY(ftl_model_optimize(c->m, &how, d));
 	ops(c, false);
 	r = c->m->report;
 	if (r && c->o->why)

@@ -190,6 +190,26 @@ static ftl_status apply_to_graph(ftl_graph *g, const ftl_import_options *o, ftl_
 	return o->n_dims ? ftl_infer_graph(g, d) : FTL_OK;
 }
 
+/* A shape for an input that is not there is a typing error of the caller's. */
+static ftl_status check_names(const fettle_model *m, const ftl_import_options *o, ftl_diag *d)
+{
+	for (size_t i = 0; i < o->n_shapes; i++) {
+		ftl_text t;
+		size_t k = 0;
+
+		while (k < m->nin && strcmp(m->in[k].name, o->shapes[i].input) != 0)
+			k++;
+		if (k < m->nin)
+			continue;
+		ftl_text_init(&t, m->g->arena);
+		for (k = 0; k < m->nin && k < 20; k++)
+			ftl_text_add(&t, "%s\"%.80s\"", k ? ", " : "", m->in[k].name);
+		return ftl_fail(d, FTL_ERR_USAGE, "%s: there is no input \"%s\" to give a shape; there are %s%s", m->g->file ? m->g->file : "model",
+				o->shapes[i].input, m->nin ? t.v : "none", k < m->nin ? ", ..." : "");
+	}
+	return FTL_OK;
+}
+
 static ftl_status load_entry(void *ctx, ftl_diag *d)
 {
 	load *l = ctx;
@@ -207,7 +227,7 @@ static ftl_status load_entry(void *ctx, ftl_diag *d)
 	}
 	FTL_TRY(ftl_verify(l->m->g, d));
 	ftl_model_ports(l->m);
-	return FTL_OK;
+	return check_names(l->m, &io, d);
 }
 
 static fettle_status load_model(load *l, uint64_t bytes, fettle_error *e, fettle_model **out)

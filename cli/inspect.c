@@ -15,6 +15,7 @@ static int inspect_main(const cli_verb *v, int argc, char **argv)
 		{"--json", CLI_FLAG, &io.json, NULL, "for machines"},
 		{"--why", CLI_TEXT, &io.why, "PASS|all", "what a pass (or a rewrite) did, and where"},
 		{"--why-not", CLI_TEXT, &io.why_not, "PASS|all", "what it almost did, and why it did not"},
+		{"--passes", CLI_TEXT, &io.passes, "P", "passes to run after the default ones: see fettle list passes"},
 		{"--shape", CLI_LIST, &mo.shapes, "NAME=1x128", "shape of an input; ? leaves a dim as the model has it"},
 		{"--dim", CLI_LIST, &mo.dims, "NAME=1..8", "bounds (or one value) of a named dim"},
 		{"--max-memory", CLI_BYTES, &mo.max_memory, "BYTES", "refuse to hold more, such as 500M or 8G"},

@@ -55,6 +55,7 @@ typedef struct missing {
 	char *name;
 	uint32_t count;
 	const char *why;
+	const char *node; /* name of the first */
 } missing;
 
 typedef struct survey {
@@ -89,6 +90,7 @@ static void survey_nodes(survey *s, size_t n, Onnx__NodeProto **nodes)
 		if (!x) {
 			x = FTL_NEW(s->m->tmp, missing);
 			x->name = key;
+			x->node = node->name && *node->name ? node->name : ftl_arena_printf(s->m->tmp, "%.80s_%zu", op, i);
 			if (known)
 				x->why = ftl_arena_printf(s->m->tmp, " of opset %lld", (long long)opset);
 			ftl_map_set(s->seen, key, x);
@@ -120,9 +122,9 @@ static void check_supported(imp *m)
 		return;
 	ftl_text_init(&t, m->tmp);
 	for (uint32_t i = 0; i < s.list.n && t.n < 600; i++)
-		ftl_text_add(&t, "%s%s%s (%u node%s)", i ? ", " : "", s.list.v[i]->name,
+		ftl_text_add(&t, "%s%s%s (%u node%s, first \"%.80s\")", i ? ", " : "", s.list.v[i]->name,
 			     s.list.v[i]->why ? s.list.v[i]->why : "", s.list.v[i]->count,
-			     s.list.v[i]->count == 1 ? "" : "s");
+			     s.list.v[i]->count == 1 ? "" : "s", s.list.v[i]->node);
 	unsupported(m, "unsupported operators: %s; export the model with standard operators of opset %d to %d", t.v,
 		    OLDEST_OPSET, NEWEST_OPSET);
 }

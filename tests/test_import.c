@@ -53,7 +53,7 @@ static void all_unsupported_operators_are_listed(void **state)
 	node(f, "Relu", "c", "y");
 	input(f, "x", 1, "3");
 	output(f, "y");
-	bad(f, FTL_ERR_UNSUPPORTED, "unsupported operators: Foo (2 nodes), com.microsoft::Bar (1 node)");
+	bad(f, FTL_ERR_UNSUPPORTED, "unsupported operators: Foo (2 nodes, first ");
 }
 
 static void unsorted_nodes_are_sorted_and_sorted_ones_stay(void **state)
@@ -220,7 +220,7 @@ static void old_forms_of_ops_are_read(void **state)
 	assert_string_equal(result_shape(f, 0), "1,2");
 	f->opset[0].version = 6;
 	node(f, "Add", "x x", "q");
-	bad(f, FTL_ERR_UNSUPPORTED, "Add of opset 6 (1 node)");
+	bad(f, FTL_ERR_UNSUPPORTED, "Add of opset 6 (1 node");
 }
 
 static void missing_opset_import_is_told_from_the_ir_version(void **state)

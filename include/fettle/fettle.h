@@ -278,6 +278,7 @@ typedef struct fettle_inspect_options {
 	bool json; /* for machines; else text for people */
 	/* What these passes did ("gelu_erf" or a pass's name; "all") and what they almost did and why not; NULL: not asked. */
 	const char *why, *why_not;
+	const char *passes; /* as in fettle_optimize_options */
 } fettle_inspect_options;
 /* What the model consists of: inputs, outputs, ops and how often, parameters; then it is optimized (in place) and lowered
  * for this machine: ops that are left, kernels, workspace; or the reason why it cannot be compiled. */
