@@ -37,7 +37,8 @@ typedef ftl_status (*ftl_entry_fn)(void *ctx, ftl_diag *d);
 fettle_status ftl_enter(ftl_arena *const *arenas, size_t n, ftl_entry_fn fn, void *ctx, fettle_error *e);
 
 /* An error found before anything was entered. */
-fettle_status ftl_api_fail(fettle_error *e, ftl_status_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+fettle_status ftl_api_fail(fettle_error *e, ftl_status_code code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 struct fettle_model {
 	ftl_store *store;

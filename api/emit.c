@@ -59,7 +59,8 @@ static ftl_status make_names(ftl_emit *e, ftl_diag *d)
 			name = g->file ? stem(a, g->file, false) : g->name ? g->name : "model";
 		e->dir = ftl_arena_strn(a, e->path, n > 1 && e->path[n - 1] == '/' ? n - 1 : n);
 		e->name = ftl_c_identifier(a, name);
-		e->file = ftl_path_join(a, e->dir, ftl_arena_printf(a, "%s%s%s", library ? "lib" : "", e->name, suffix));
+		e->file = ftl_path_join(a, e->dir,
+					ftl_arena_printf(a, "%s%s%s", library ? "lib" : "", e->name, suffix));
 		return FTL_OK;
 	}
 	e->dir = ftl_path_dir(a, e->path);
@@ -76,14 +77,17 @@ static ftl_status c_target(const ftl_emit *e, ftl_diag *d, const ftl_target **ou
 {
 	*out = e->o->iso_c ? &ftl_target_scalar : ftl_target_find(e->o->cpu ? e->o->cpu : "avx2");
 	if (!*out)
-		return ftl_fail(d, FTL_ERR_USAGE, "C is made for one cpu level (avx512, avx2, sse2, neon, scalar), not \"%s\"", e->o->cpu);
+		return ftl_fail(d, FTL_ERR_USAGE,
+				"C is made for one cpu level (avx512, avx2, sse2, neon, scalar), not \"%s\"",
+				e->o->cpu);
 	return FTL_OK;
 }
 
 static ftl_status emit_c(ftl_emit *e, ftl_diag *d)
 {
 	ftl_arena *a = &e->store->arena;
-	ftl_c_options o = {.name = e->name, .dialect = e->o->iso_c ? FTL_C_ISO : FTL_C_GNU,
+	ftl_c_options o = {.name = e->name,
+			   .dialect = e->o->iso_c ? FTL_C_ISO : FTL_C_GNU,
 			   .weights = (ftl_weights_mode)e->o->weights};
 	ftl_lower_options lo = {0};
 	const char *written = ftl_path_join(a, e->dir, ftl_arena_printf(a, "%s.c", e->name));
@@ -136,19 +140,13 @@ static ftl_status emit_entry(void *ctx, ftl_diag *d)
 	FTL_TRY(ftl_model_check(e->model, d));
 	FTL_TRY(make_names(e, d));
 	switch (e->kind) {
-	case FETTLE_EMIT_C:
-		return emit_c(e, d);
+	case FETTLE_EMIT_C: return emit_c(e, d);
 	case FETTLE_EMIT_OBJECT:
 	case FETTLE_EMIT_STATIC:
 	case FETTLE_EMIT_SHARED:
-	case FETTLE_EMIT_EXE:
-		return ftl_emit_code(e, d);
-	case FETTLE_EMIT_IR:
-		FTL_TRY(ftl_fir_write(e->model->g, e->file, d));
-		break;
-	case FETTLE_EMIT_ONNX:
-		FTL_TRY(ftl_onnx_export(&e->store->arena, e->model->g, e->file, NULL, d));
-		break;
+	case FETTLE_EMIT_EXE: return ftl_emit_code(e, d);
+	case FETTLE_EMIT_IR: FTL_TRY(ftl_fir_write(e->model->g, e->file, d)); break;
+	case FETTLE_EMIT_ONNX: FTL_TRY(ftl_onnx_export(&e->store->arena, e->model->g, e->file, NULL, d)); break;
 	case FETTLE_EMIT_KERNELS:
 	case FETTLE_EMIT_LLVM:
 		FTL_TRY(make_text(e, &t, d));
@@ -180,7 +178,8 @@ static fettle_status enter(ftl_emit *e, ftl_entry_fn fn, fettle_error *err)
 	return rc;
 }
 
-fettle_status fettle_emit(fettle_model *m, fettle_artifact kind, const char *path, const fettle_emit_options *o, fettle_error *e)
+fettle_status fettle_emit(fettle_model *m, fettle_artifact kind, const char *path, const fettle_emit_options *o,
+			  fettle_error *e)
 {
 	ftl_emit one = {.model = m, .kind = kind, .path = path, .o = o};
 

@@ -60,7 +60,9 @@ static ftl_status add_level(code *c, const char *cpu, ftl_diag *d)
 	l->target = !strcmp(cpu, "native") ? ftl_target_find(ftl_llvm_host_level()) : target_of(cpu);
 	if (!l->target)
 		return ftl_fail(d, FTL_ERR_USAGE,
-				"unknown cpu level \"%s\"; there are avx512vnni, avx512, avx2vnni, avx2, sse2, neon, scalar, native", cpu);
+				"unknown cpu level \"%s\"; there are avx512vnni, avx512, avx2vnni, avx2, sse2, neon, "
+				"scalar, native",
+				cpu);
 	if (!strcmp(cpu, "scalar"))
 		l->cpu = NULL; /* whatever the target has at least */
 	c->n++;
@@ -75,7 +77,11 @@ static ftl_status choose_levels(code *c, ftl_diag *d)
 	bool text = c->e->kind == FETTLE_EMIT_LLVM || c->e->kind == FETTLE_EMIT_KERNELS;
 
 	if (!list)
-		list = !x86 && !arm ? "scalar" : arm ? "neon" : text && !triple ? "native" : text ? "sse2" : "avx512,avx2,sse2";
+		list = !x86 && !arm      ? "scalar"
+		       : arm             ? "neon"
+		       : text && !triple ? "native"
+		       : text            ? "sse2"
+					 : "avx512,avx2,sse2";
 	while (*list) {
 		size_t n = strcspn(list, ",");
 
@@ -94,7 +100,8 @@ static void number_msgs(code *c, level *l, ftl_map *seen)
 	for (uint32_t i = 0; i < l->m->msgs.n; i++) {
 		const char *s = l->m->msgs.v[i];
 		/* numbers with a fixed meaning stay */
-		const char *key = ftl_arena_printf(c->arena, "%u %s", i < FTL_RUN_MESSAGES ? i : FTL_RUN_MESSAGES, s ? s : "");
+		const char *key = ftl_arena_printf(c->arena, "%u %s", i < FTL_RUN_MESSAGES ? i : FTL_RUN_MESSAGES,
+						   s ? s : "");
 		uintptr_t at = (uintptr_t)ftl_map_get(seen, key);
 
 		if (!at) {
@@ -111,7 +118,8 @@ static void number_blobs(code *c, level *l, ftl_map *seen)
 	l->blob_map = FTL_NEW_N(c->arena, uint32_t, l->m->blobs.n);
 	for (uint32_t i = 0; i < l->m->blobs.n; i++) {
 		const ftl_blob *b = l->m->blobs.v[i];
-		const char *key = ftl_arena_printf(c->arena, "%llx %zx", (unsigned long long)ftl_blob_hash(b), b->bytes);
+		const char *key = ftl_arena_printf(c->arena, "%llx %zx", (unsigned long long)ftl_blob_hash(b),
+						   b->bytes);
 		uintptr_t at = (uintptr_t)ftl_map_get(seen, key);
 
 		if (!at) {
@@ -164,7 +172,9 @@ static ftl_status compile(code *c, ftl_llvm_kind kind, const void **out, size_t 
 	ftl_llvm_options o = {.triple = c->e->o->target, .prefix = c->art.name, .weights = c->weights};
 
 	for (size_t i = 0; i < c->n; i++)
-		levels[i] = (ftl_llvm_level){.module = c->level[i].m, .cpu = c->level[i].cpu, .blob_map = c->level[i].blob_map,
+		levels[i] = (ftl_llvm_level){.module = c->level[i].m,
+					     .cpu = c->level[i].cpu,
+					     .blob_map = c->level[i].blob_map,
 					     .msg_map = c->level[i].msg_map};
 	return ftl_llvm_emit_levels(levels, c->n, &o, kind, c->arena, d, out, out_n);
 }
@@ -173,8 +183,8 @@ static ftl_status make_code(code *c, ftl_diag *d)
 {
 	FTL_TRY(choose_levels(c, d));
 	FTL_TRY(lower_levels(c, d));
-	return ftl_artifact_make_merged(c->arena, c->level[0].m, c->e->name, (ftl_weights_mode)c->e->o->weights, c->msgs.v, c->msgs.n,
-					c->blobs.v, c->blobs.n, d, &c->art);
+	return ftl_artifact_make_merged(c->arena, c->level[0].m, c->e->name, (ftl_weights_mode)c->e->o->weights,
+					c->msgs.v, c->msgs.n, c->blobs.v, c->blobs.n, d, &c->art);
 }
 
 /* ---- what is made of it ---- */
@@ -209,7 +219,7 @@ static ftl_status write_archive(code *c, const void *object, size_t n, ftl_diag 
 /* Linking needs the object in a file. */
 static ftl_status link_code(code *c, const void *object, size_t n, ftl_diag *d)
 {
-	ftl_cc cc = {.cc = c->e->o->cc};
+	ftl_cc cc = {.cc = c->e->o->cc, .workdir = c->e->o->tmpdir};
 	char *path = ftl_arena_printf(c->arena, "%s.XXXXXX.o", c->e->file);
 	int fd = mkstemps(path, 2);
 
@@ -230,22 +240,18 @@ ftl_status ftl_emit_code(ftl_emit *e, ftl_diag *d)
 	size_t n;
 
 	if (e->o->target && !e->o->cc && (e->kind == FETTLE_EMIT_SHARED || e->kind == FETTLE_EMIT_EXE))
-		return ftl_fail(d, FTL_ERR_USAGE, "linking for %s takes its C compiler: name it (cc), or emit an object or a static library",
-				e->o->target);
+		return ftl_fail(
+			d, FTL_ERR_USAGE,
+			"linking for %s takes its C compiler: name it (cc), or emit an object or a static library",
+			e->o->target);
 	FTL_TRY(make_code(&c, d));
 	if (c.art.embed)
 		FTL_TRY(stage_weights(&c, d));
 	FTL_TRY(compile(&c, FTL_LLVM_OBJECT, &object, &n, d));
 	switch (e->kind) {
-	case FETTLE_EMIT_OBJECT:
-		FTL_TRY(ftl_file_write(e->file, object, n, d));
-		break;
-	case FETTLE_EMIT_STATIC:
-		FTL_TRY(write_archive(&c, object, n, d));
-		break;
-	default:
-		FTL_TRY(link_code(&c, object, n, d));
-		break;
+	case FETTLE_EMIT_OBJECT: FTL_TRY(ftl_file_write(e->file, object, n, d)); break;
+	case FETTLE_EMIT_STATIC: FTL_TRY(write_archive(&c, object, n, d)); break;
+	default: FTL_TRY(link_code(&c, object, n, d)); break;
 	}
 	ftl_emit_wrote(e, e->file);
 	if (e->kind != FETTLE_EMIT_EXE)

@@ -62,7 +62,8 @@ fettle_status ftl_enter(ftl_arena *const *arenas, size_t n, ftl_entry_fn fn, voi
 		code = (ftl_status_code)pad.status;
 		ftl_diag_clear(&d);
 		if (code == FTL_ERR_LIMIT)
-			ftl_fail(&d, code, "the memory limit is reached; if the model is to be trusted, raise it (max_memory)");
+			ftl_fail(&d, code,
+				 "the memory limit is reached; if the model is to be trusted, raise it (max_memory)");
 		else
 			ftl_fail(&d, code, "out of memory");
 	}

@@ -12,7 +12,12 @@ void ftl_json_string(ftl_text *t, const char *s)
 
 	ftl_text_bytes(t, "\"", 1);
 	while (*p) {
-		size_t len = *p < 0x80 ? 1 : *p >= 0xf0 && *p < 0xf5 ? 4 : *p >= 0xe0 ? 3 : *p >= 0xc2 ? 2 : 0, good = 1;
+		size_t len = *p < 0x80                 ? 1
+			     : *p >= 0xf0 && *p < 0xf5 ? 4
+			     : *p >= 0xe0              ? 3
+			     : *p >= 0xc2              ? 2
+						       : 0,
+		       good = 1;
 
 		if (*p >= 0xf5)
 			len = 0;
@@ -105,7 +110,9 @@ static void counts_text(ftl_text *t, const char *when, const counts *c)
 	ftl_text_add(t, "%s: %u nodes\n ", when, c->nodes);
 	for (uint32_t i = 0; i < c->kinds; i++)
 		ftl_text_add(t, " %s %u%s", ftl_op_get(c->op[i].op)->name, c->op[i].n,
-			     i + 1 == c->kinds ? "" : i % 8 == 7 ? ",\n " : ",");
+			     i + 1 == c->kinds ? ""
+			     : i % 8 == 7      ? ",\n "
+					       : ",");
 	ftl_text_add(t, "\n");
 }
 
@@ -181,7 +188,8 @@ static void ops(inspect *c, bool loaded)
 	count(c->m->g, &n);
 	if (c->o->json) {
 		if (loaded)
-			ftl_text_add(&c->t, ",\n \"parameters\": %" PRIu64 ", \"parameter_bytes\": %" PRIu64, n.params, n.bytes);
+			ftl_text_add(&c->t, ",\n \"parameters\": %" PRIu64 ", \"parameter_bytes\": %" PRIu64, n.params,
+				     n.bytes);
 		ftl_text_add(&c->t, ",\n \"%s\": ", loaded ? "loaded" : "optimized");
 		counts_json(&c->t, &n);
 		return;
@@ -281,8 +289,10 @@ static void lowered(inspect *c)
 		bytes += m->blobs.v[i]->bytes;
 	space = workspace(m);
 	if (c->o->json) {
-		ftl_text_add(t, ",\n \"compiles\": true, \"target\": \"%s\", \"kernels\": %u, \"weight_bytes\": %" PRIu64
-				", \"workspace_bytes\": ", target.name, m->kernels.n, bytes);
+		ftl_text_add(t,
+			     ",\n \"compiles\": true, \"target\": \"%s\", \"kernels\": %u, \"weight_bytes\": %" PRIu64
+			     ", \"workspace_bytes\": ",
+			     target.name, m->kernels.n, bytes);
 		ftl_text_add(t, space >= 0 ? "%" PRId64 : "null", space);
 		return;
 	}
@@ -320,14 +330,16 @@ static ftl_status inspect_entry(void *ctx, ftl_diag *d)
 	return FTL_OK;
 }
 
-fettle_status fettle_inspect(fettle_model *m, const fettle_inspect_options *o, fettle_text_fn text, void *user, fettle_error *e)
+fettle_status fettle_inspect(fettle_model *m, const fettle_inspect_options *o, fettle_text_fn text, void *user,
+			     fettle_error *e)
 {
 	static const fettle_inspect_options none;
 	inspect c = {.m = m, .o = o ? o : &none, .text = text, .user = user};
 	ftl_arena *arenas[2];
 	fettle_status rc;
 
-	c.store = ftl_store_new(m->max_memory ? m->max_memory : ftl_default_memory(INSPECT_BASE, ftl_weight_bytes(m->g), 4));
+	c.store = ftl_store_new(m->max_memory ? m->max_memory
+					      : ftl_default_memory(INSPECT_BASE, ftl_weight_bytes(m->g), 4));
 	if (!c.store)
 		return ftl_api_fail(e, FTL_ERR_MEMORY, "out of memory");
 	arenas[0] = &c.store->arena;

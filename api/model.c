@@ -58,7 +58,8 @@ static ftl_status parse_shape(ftl_arena *a, const char *text, ftl_diag *d, ftl_i
 			dims[out->rank] = -1;
 			p++;
 		} else if (!number(&p, &dims[out->rank])) {
-			return ftl_fail(d, FTL_ERR_USAGE, "\"%s\": a shape looks like 1x128 (or 1x? to leave a dim open)", text);
+			return ftl_fail(d, FTL_ERR_USAGE,
+					"\"%s\": a shape looks like 1x128 (or 1x? to leave a dim open)", text);
 		}
 		out->rank++;
 		if ((*p == 'x' || *p == ',') && p[1])
@@ -141,7 +142,8 @@ void ftl_model_ports(fettle_model *m)
 		ftl_port_fill(g->arena, g->st, v->name, &v->type, &in[i]);
 	}
 	for (uint32_t i = 0; i < yield->nin; i++)
-		ftl_port_fill(g->arena, g->st, i < g->out_names.n ? g->out_names.v[i] : NULL, ftl_type_of(g, yield->in[i]), &out[i]);
+		ftl_port_fill(g->arena, g->st, i < g->out_names.n ? g->out_names.v[i] : NULL,
+			      ftl_type_of(g, yield->in[i]), &out[i]);
 	m->in = in;
 	m->nin = body->params.n;
 	m->out = out;
@@ -184,7 +186,8 @@ static bool has_suffix(const char *s, const char *suffix)
 static ftl_status apply_to_graph(ftl_graph *g, const ftl_import_options *o, ftl_diag *d)
 {
 	if (o->n_shapes || o->n_overridable)
-		return ftl_fail(d, FTL_ERR_USAGE, "shapes can be given for .onnx files only; bounds of dims (NAME=1..8) also for .fir");
+		return ftl_fail(d, FTL_ERR_USAGE,
+				"shapes can be given for .onnx files only; bounds of dims (NAME=1..8) also for .fir");
 	for (size_t i = 0; i < o->n_dims; i++)
 		ftl_dim_set_bounds(g->st, ftl_dim_sym(g->st, o->dims[i].name), o->dims[i].lo, o->dims[i].hi);
 	return o->n_dims ? ftl_infer_graph(g, d) : FTL_OK;
@@ -204,8 +207,9 @@ static ftl_status check_names(const fettle_model *m, const ftl_import_options *o
 		ftl_text_init(&t, m->g->arena);
 		for (k = 0; k < m->nin && k < 20; k++)
 			ftl_text_add(&t, "%s\"%.80s\"", k ? ", " : "", m->in[k].name);
-		return ftl_fail(d, FTL_ERR_USAGE, "%s: there is no input \"%s\" to give a shape; there are %s%s", m->g->file ? m->g->file : "model",
-				o->shapes[i].input, m->nin ? t.v : "none", k < m->nin ? ", ..." : "");
+		return ftl_fail(d, FTL_ERR_USAGE, "%s: there is no input \"%s\" to give a shape; there are %s%s",
+				m->g->file ? m->g->file : "model", o->shapes[i].input, m->nin ? t.v : "none",
+				k < m->nin ? ", ..." : "");
 	}
 	return FTL_OK;
 }

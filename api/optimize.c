@@ -17,8 +17,12 @@ typedef struct optimize {
 static void after_pass(void *user, const char *pass, const ftl_graph *g, const ftl_pass_stat *stat)
 {
 	optimize *c = user;
-	fettle_pass_info info = {.pass = pass, .seconds = stat->seconds, .nodes_before = stat->nodes_before,
-				 .nodes_after = stat->nodes_after, .done = stat->done, .missed = stat->missed};
+	fettle_pass_info info = {.pass = pass,
+				 .seconds = stat->seconds,
+				 .nodes_before = stat->nodes_before,
+				 .nodes_after = stat->nodes_after,
+				 .done = stat->done,
+				 .missed = stat->missed};
 	ftl_text t;
 
 	ftl_text_init(&t, g->arena);
@@ -31,7 +35,8 @@ static void after_pass(void *user, const char *pass, const ftl_graph *g, const f
 ftl_status ftl_model_optimize(fettle_model *m, const fettle_optimize_options *o, ftl_diag *d)
 {
 	optimize c = {m, o};
-	ftl_pass_options po = {.no_default = o->alone, .stop_after = o->stop_after, .rewrite_limit = o->rewrite_limit, .user = &c};
+	ftl_pass_options po = {
+		.no_default = o->alone, .stop_after = o->stop_after, .rewrite_limit = o->rewrite_limit, .user = &c};
 	ftl_status_code rc;
 
 	FTL_TRY(ftl_model_check(m, d));

@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 
-
 #define COMPILE_BASE ((uint64_t)512 << 20)
 
 /* Whether code for level t runs on a machine of level host. Levels of one family grow with their vectors. */
@@ -77,7 +76,7 @@ static ftl_status make_c(compile *c, const ftl_target *t, ftl_diag *d)
 	static const char *const native[] = {"-O2", "-march=native"};
 	static const char *const sse2[] = {"-O2"};
 	static const char *const avx2[] = {"-O2", "-mavx2", "-mfma", "-mf16c"};
-	ftl_cc cc = {.flags = native, .nflags = FTL_COUNT(native)};
+	ftl_cc cc = {.flags = native, .nflags = FTL_COUNT(native), .workdir = c->o->tmpdir};
 	ftl_c_lib *lib = NULL;
 
 	if (c->o->cpu && !strcmp(t->name, "avx2")) {
@@ -103,8 +102,10 @@ static ftl_status collect_blobs(fettle_program *p, ftl_arena *a, ftl_diag *d)
 		const ftl_blob *b = m->blobs.v[i];
 
 		if (!b->data && b->bytes)
-			return ftl_fail(d, FTL_ERR_MODEL, "%s: the contents of constant \"%s\" are not there (its .blobs file is missing)",
-					m->file ? m->file : "model", b->name ? b->name : "");
+			return ftl_fail(
+				d, FTL_ERR_MODEL,
+				"%s: the contents of constant \"%s\" are not there (its .blobs file is missing)",
+				m->file ? m->file : "model", b->name ? b->name : "");
 		p->blobs[i] = b->data;
 		p->weight_bytes += b->bytes;
 	}
@@ -144,12 +145,9 @@ static ftl_status compile_entry(void *ctx, ftl_diag *d)
 	FTL_TRY(collect_blobs(c->p, a, d));
 	program_ports(c->p, a);
 	switch (c->o->backend) {
-	case FETTLE_JIT:
-		return make_jit(c, &target, d);
-	case FETTLE_C:
-		return make_c(c, &target, d);
-	case FETTLE_INTERP:
-		return FTL_OK;
+	case FETTLE_JIT: return make_jit(c, &target, d);
+	case FETTLE_C: return make_c(c, &target, d);
+	case FETTLE_INTERP: return FTL_OK;
 	}
 	return ftl_fail(d, FTL_ERR_USAGE, "unknown backend %d", (int)c->o->backend);
 }
@@ -162,7 +160,8 @@ fettle_status fettle_compile(fettle_model *m, const fettle_compile_options *o, f
 	fettle_status rc;
 
 	*out = NULL;
-	c.store = ftl_store_new(m->max_memory ? m->max_memory : ftl_default_memory(COMPILE_BASE, ftl_weight_bytes(m->g), 4));
+	c.store = ftl_store_new(m->max_memory ? m->max_memory
+					      : ftl_default_memory(COMPILE_BASE, ftl_weight_bytes(m->g), 4));
 	if (!c.store)
 		return ftl_api_fail(e, FTL_ERR_MEMORY, "out of memory");
 	arenas[0] = &c.store->arena;
@@ -204,8 +203,9 @@ const fettle_port *fettle_program_output(const fettle_program *p, size_t k)
 
 void fettle_program_describe(const fettle_program *p, fettle_program_info *out)
 {
-	*out = (fettle_program_info){
-		.kernels = p->m->kernels.n, .weight_bytes = (size_t)p->weight_bytes, .code_bytes = (size_t)p->code_bytes};
+	*out = (fettle_program_info){.kernels = p->m->kernels.n,
+				     .weight_bytes = (size_t)p->weight_bytes,
+				     .code_bytes = (size_t)p->code_bytes};
 	for (uint32_t i = 1; i < p->m->main->inst.n; i++)
 		out->launches += p->m->main->inst.v[i].op == FTL_K_launch;
 }

@@ -9,7 +9,7 @@
 struct fettle_session {
 	fettle_program *p;
 	ftl_pool *pool;
-	ftl_session *run;  /* NULL: interpreted */
+	ftl_session *run; /* NULL: interpreted */
 	ftl_io *in, *out;
 	ftl_arena scratch; /* of the interpreter: its memory and its outputs, until the next run */
 	ftl_karg_tensor *kin, *kout;
@@ -62,7 +62,8 @@ static void report(const ftl_diag *d, ftl_status_code code, fettle_error *e)
 		*e = (fettle_error){0};
 }
 
-fettle_status fettle_session_create(fettle_program *p, const fettle_session_options *o, fettle_error *e, fettle_session **out)
+fettle_status fettle_session_create(fettle_program *p, const fettle_session_options *o, fettle_error *e,
+				    fettle_session **out)
 {
 	static const fettle_session_options none;
 	fettle_session *s = calloc(1, sizeof *s);
@@ -109,11 +110,12 @@ static ftl_status check_input(const fettle_session *s, size_t k, const fettle_te
 		return ftl_fail(d, FTL_ERR_MODEL, "%s: input \"%s\" is %s, but %s was given", file, port->name,
 				fettle_dtype_name(port->dtype), fettle_dtype_name(t->dtype));
 	if (t->rank != port->rank)
-		return ftl_fail(d, FTL_ERR_MODEL, "%s: input \"%s\" has rank %d, but a tensor of rank %d was given", file,
-				port->name, port->rank, t->rank);
+		return ftl_fail(d, FTL_ERR_MODEL, "%s: input \"%s\" has rank %d, but a tensor of rank %d was given",
+				file, port->name, port->rank, t->rank);
 	if (!fettle_tensor_count(t, &count) || __builtin_mul_overflow(count, fettle_dtype_bytes(t->dtype), &bytes) ||
 	    bytes > t->bytes)
-		return ftl_fail(d, FTL_ERR_USAGE, "%s: input \"%s\": its dims do not fit its %zu bytes", file, port->name, t->bytes);
+		return ftl_fail(d, FTL_ERR_USAGE, "%s: input \"%s\": its dims do not fit its %zu bytes", file,
+				port->name, t->bytes);
 	if (!t->data && bytes)
 		return ftl_fail(d, FTL_ERR_USAGE, "%s: input \"%s\" has no data", file, port->name);
 	return FTL_OK;

@@ -60,9 +60,9 @@ static const struct {
 	char descr[4];
 	fettle_dtype dtype;
 } npy_types[] = {
-	{"f4", FETTLE_F32}, {"f8", FETTLE_F64}, {"f2", FETTLE_F16}, {"i1", FETTLE_I8}, {"i2", FETTLE_I16}, {"i4", FETTLE_I32},
-	{"i8", FETTLE_I64}, {"u1", FETTLE_U8}, {"u2", FETTLE_U16}, {"u4", FETTLE_U32}, {"u8", FETTLE_U64}, {"b1", FETTLE_BOOL},
-	{"u2", FETTLE_BF16},
+	{"f4", FETTLE_F32}, {"f8", FETTLE_F64},  {"f2", FETTLE_F16},  {"i1", FETTLE_I8},  {"i2", FETTLE_I16},
+	{"i4", FETTLE_I32}, {"i8", FETTLE_I64},  {"u1", FETTLE_U8},   {"u2", FETTLE_U16}, {"u4", FETTLE_U32},
+	{"u8", FETTLE_U64}, {"b1", FETTLE_BOOL}, {"u2", FETTLE_BF16},
 };
 
 static bool ends_with(const char *s, const char *suffix)
@@ -81,7 +81,8 @@ static ftl_status from_npy(const char *path, const ftl_npy *a, ftl_diag *d, fett
 	if (out->dtype == FETTLE_NO_DTYPE)
 		return ftl_fail(d, FTL_ERR_UNSUPPORTED, "%s: elements of type \"%s\"", path, a->descr);
 	if (a->rank > FETTLE_MAX_RANK)
-		return ftl_fail(d, FTL_ERR_LIMIT, "%s: rank %d, at most %d is supported", path, a->rank, FETTLE_MAX_RANK);
+		return ftl_fail(d, FTL_ERR_LIMIT, "%s: rank %d, at most %d is supported", path, a->rank,
+				FETTLE_MAX_RANK);
 	out->name = a->name;
 	out->rank = a->rank;
 	memcpy(out->dims, a->dims, (size_t)a->rank * sizeof *a->dims);
@@ -202,8 +203,11 @@ static ftl_status write_entry(void *ctx, ftl_diag *d)
 	ftl_npy *v;
 
 	if (ends_with(w->path, ".pb") && w->n == 1) {
-		ftl_pb_tensor pb = {.name = w->t->name ? w->t->name : "", .dtype = (ftl_dtype)w->t->dtype, .rank = w->t->rank,
-				    .data = w->t->data, .bytes = w->t->bytes};
+		ftl_pb_tensor pb = {.name = w->t->name ? w->t->name : "",
+				    .dtype = (ftl_dtype)w->t->dtype,
+				    .rank = w->t->rank,
+				    .data = w->t->data,
+				    .bytes = w->t->bytes};
 
 		memcpy(pb.dims, w->t->dims, sizeof pb.dims);
 		return ftl_pb_tensor_write(&w->arena, w->path, &pb, d);
@@ -215,7 +219,8 @@ static ftl_status write_entry(void *ctx, ftl_diag *d)
 		return ftl_npz_write(w->path, v, w->n, d);
 	if (ends_with(w->path, ".npy") && w->n == 1)
 		return ftl_npy_write(w->path, v, d);
-	return ftl_fail(d, FTL_ERR_USAGE, "%s: %zu tensors go to a .npz file, a single one also to .npy or .pb", w->path, w->n);
+	return ftl_fail(d, FTL_ERR_USAGE, "%s: %zu tensors go to a .npz file, a single one also to .npy or .pb",
+			w->path, w->n);
 }
 
 fettle_status fettle_tensors_write(const char *path, const fettle_tensor *t, size_t n, fettle_error *e)

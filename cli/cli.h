@@ -19,8 +19,8 @@ int cli_exit_status(fettle_status s);
 /* Memory that cannot be had ends the command. */
 void *cli_alloc(size_t n, size_t size);
 char *cli_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-double cli_now(void);  /* seconds, wall clock */
-double cli_cpu(void);  /* seconds, processor time of this process */
+double cli_now(void); /* seconds, wall clock */
+double cli_cpu(void); /* seconds, processor time of this process */
 
 /* "37% of rows" on a terminal's standard error, once work has lasted a second; began and said are times of cli_now, the
  * result is the new `said`. */
@@ -78,11 +78,14 @@ typedef struct cli_model_options {
 } cli_model_options;
 #define CLI_MODEL_OPTIONS(m)                                                                                           \
 	{"--shape", CLI_LIST, &(m).shapes, "NAME=1x128", "shape of an input; ? leaves a dim as the model has it"},     \
-	{"--dim", CLI_LIST, &(m).dims, "NAME=1..8", "bounds (or one value) of a named dim"},                           \
-	{"--passes", CLI_TEXT, &(m).passes, "P", "passes to run after the default ones: see fettle list passes"},         \
-	{"--recipe", CLI_TEXT, &(m).recipe, "FILE", "the same from a file"},                                           \
-	{"-O0", CLI_FLAG, &(m).alone, NULL, "run no pass but those given"},                                             \
-	{"--max-memory", CLI_BYTES, &(m).max_memory, "BYTES", "refuse to hold more, such as 500M or 8G"}
+		{"--dim", CLI_LIST, &(m).dims, "NAME=1..8", "bounds (or one value) of a named dim"},                   \
+		{"--passes", CLI_TEXT, &(m).passes, "P",                                                               \
+		 "passes to run after the default ones: see fettle list passes"},                                      \
+		{"--recipe", CLI_TEXT, &(m).recipe, "FILE", "the same from a file"},                                   \
+		{"-O0", CLI_FLAG, &(m).alone, NULL, "run no pass but those given"},                                    \
+	{                                                                                                              \
+		"--max-memory", CLI_BYTES, &(m).max_memory, "BYTES", "refuse to hold more, such as 500M or 8G"         \
+	}
 
 typedef struct cli_run_options {
 	const char *backend, *cpu;
@@ -90,8 +93,10 @@ typedef struct cli_run_options {
 } cli_run_options;
 #define CLI_RUN_OPTIONS(r)                                                                                             \
 	{"--backend", CLI_TEXT, &(r).backend, "jit|c|interp", "what runs the model (default jit)"},                    \
-	{"--cpu", CLI_TEXT, &(r).cpu, "LEVEL", "use no more than this: see fettle list targets"},                      \
-	{"--threads", CLI_INT, &(r).threads, "N", "threads to run with (default: one per core)"}
+		{"--cpu", CLI_TEXT, &(r).cpu, "LEVEL", "use no more than this: see fettle list targets"},              \
+	{                                                                                                              \
+		"--threads", CLI_INT, &(r).threads, "N", "threads to run with (default: one per core)"                 \
+	}
 
 /* Load and optimize. */
 fettle_status cli_open(const char *path, const cli_model_options *o, fettle_error *e, fettle_model **out);
@@ -119,8 +124,8 @@ int cli_feeds_add_folder(cli_feeds *f, const char *dir);
 void cli_feeds_free(cli_feeds *f);
 /* Put them into the order of n ports: by name, else by position for the nameless. Missing ones stay without data.
  * Returns the first name that nobody knows, or NULL. */
-const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const void *user, size_t k), const void *user,
-			    size_t n, fettle_tensor *out);
+const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const void *user, size_t k),
+			    const void *user, size_t n, fettle_tensor *out);
 /* Random contents for a port: dims that are not known are 1, integers 0 or 1. Owned by the caller (data). */
 int cli_random(const fettle_port *p, uint64_t seed, fettle_tensor *out);
 /* "2x3 f32" */

@@ -133,8 +133,8 @@ void cli_feeds_free(cli_feeds *f)
 	*f = (cli_feeds){0};
 }
 
-const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const void *user, size_t k), const void *user,
-			    size_t n, fettle_tensor *out)
+const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const void *user, size_t k),
+			    const void *user, size_t n, fettle_tensor *out)
 {
 	const char *nobody = NULL;
 
@@ -216,7 +216,8 @@ cli_difference cli_compare(const fettle_tensor *got, const fettle_tensor *want, 
 	bool floats = got->dtype == FETTLE_F32;
 
 	if (got->dtype != want->dtype)
-		r.what = cli_printf("type %s, expected %s", fettle_dtype_name(got->dtype), fettle_dtype_name(want->dtype));
+		r.what = cli_printf("type %s, expected %s", fettle_dtype_name(got->dtype),
+				    fettle_dtype_name(want->dtype));
 	else if (got->rank != want->rank || memcmp(got->dims, want->dims, (size_t)got->rank * sizeof *got->dims) != 0)
 		r.what = cli_printf("shape %s, expected %s", cli_type_text(got), cli_type_text(want));
 	else if (!fettle_tensor_count(want, &count))

@@ -16,7 +16,8 @@ static int inspect_main(const cli_verb *v, int argc, char **argv)
 		{"--why", CLI_TEXT, &io.why, "PASS|all", "what a pass (or a rewrite) did, and where"},
 		{"--why-not", CLI_TEXT, &io.why_not, "PASS|all", "what it almost did, and why it did not"},
 		{"--passes", CLI_TEXT, &io.passes, "P", "passes to run after the default ones: see fettle list passes"},
-		{"--shape", CLI_LIST, &mo.shapes, "NAME=1x128", "shape of an input; ? leaves a dim as the model has it"},
+		{"--shape", CLI_LIST, &mo.shapes, "NAME=1x128",
+		 "shape of an input; ? leaves a dim as the model has it"},
 		{"--dim", CLI_LIST, &mo.dims, "NAME=1..8", "bounds (or one value) of a named dim"},
 		{"--max-memory", CLI_BYTES, &mo.max_memory, "BYTES", "refuse to hold more, such as 500M or 8G"},
 	};
@@ -37,10 +38,10 @@ static int inspect_main(const cli_verb *v, int argc, char **argv)
 	return status;
 }
 
-const cli_verb cli_inspect = {
-	"inspect", "what is in a model, and whether it compiles", inspect_main, "MODEL [options]",
-	"Show inputs and outputs, parameters, ops as loaded and after optimizing, and what compiling for this machine gives:\n"
-	"kernels, weights, workspace, or the reason why not.\n\n"
-	"  fettle inspect model.onnx\n"
-	"  fettle inspect model.onnx --shape input_ids=1x128 --json\n"
-	"  fettle inspect model.onnx --why-not fuse-norm\n"};
+const cli_verb cli_inspect = {"inspect", "what is in a model, and whether it compiles", inspect_main, "MODEL [options]",
+			      "Show inputs and outputs, parameters, ops as loaded and after optimizing, and what "
+			      "compiling for this machine gives:\n"
+			      "kernels, weights, workspace, or the reason why not.\n\n"
+			      "  fettle inspect model.onnx\n"
+			      "  fettle inspect model.onnx --shape input_ids=1x128 --json\n"
+			      "  fettle inspect model.onnx --why-not fuse-norm\n"};

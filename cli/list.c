@@ -26,9 +26,10 @@ static void list_targets(void)
 
 	fettle_machine_describe(&m);
 	for (size_t k = 0; fettle_target_name(k); k++)
-		printf("%s%s\n", fettle_target_name(k), !strcmp(fettle_target_name(k), m.level) ? "  (this machine)" : "");
-	printf("\n%s: %d core%s, %d thread%s by default, %.1f GiB\n", m.cpu, m.cores, m.cores == 1 ? "" : "s", m.threads,
-	       m.threads == 1 ? "" : "s", (double)m.memory / 1073741824.0);
+		printf("%s%s\n", fettle_target_name(k),
+		       !strcmp(fettle_target_name(k), m.level) ? "  (this machine)" : "");
+	printf("\n%s: %d core%s, %d thread%s by default, %.1f GiB\n", m.cpu, m.cores, m.cores == 1 ? "" : "s",
+	       m.threads, m.threads == 1 ? "" : "s", (double)m.memory / 1073741824.0);
 }
 
 static int list_main(const cli_verb *v, int argc, char **argv)
@@ -49,6 +50,7 @@ static int list_main(const cli_verb *v, int argc, char **argv)
 	return CLI_OK;
 }
 
-const cli_verb cli_list_verb = {"list", "passes, ops and targets", list_main, "passes|ops|targets",
-				"List passes with their options, the ops of the graph IR, or the cpu levels code is made for.\n\n"
-				"  fettle list passes\n"};
+const cli_verb cli_list_verb = {
+	"list", "passes, ops and targets", list_main, "passes|ops|targets",
+	"List passes with their options, the ops of the graph IR, or the cpu levels code is made for.\n\n"
+	"  fettle list passes\n"};

@@ -42,14 +42,10 @@ int cli_usage(const char *fmt, ...)
 int cli_exit_status(fettle_status s)
 {
 	switch (s) {
-	case FETTLE_OK:
-		return CLI_OK;
-	case FETTLE_ERR_USAGE:
-		return CLI_USAGE;
-	case FETTLE_ERR_ACCURACY:
-		return CLI_ACCURACY;
-	default:
-		return CLI_MODEL;
+	case FETTLE_OK: return CLI_OK;
+	case FETTLE_ERR_USAGE: return CLI_USAGE;
+	case FETTLE_ERR_ACCURACY: return CLI_ACCURACY;
+	default: return CLI_MODEL;
 	}
 }
 
@@ -138,7 +134,8 @@ void cli_list_add(cli_list *l, const char *s)
 static void help(void)
 {
 	printf("usage: fettle VERB ...\n\n"
-	       "Compile ONNX models for CPUs: run them here, or make a library, an object, a program or C source of them.\n\n"
+	       "Compile ONNX models for CPUs: run them here, or make a library, an object, a program or C source of "
+	       "them.\n\n"
 	       "verbs:\n");
 	for (size_t i = 0; i < VERBS; i++)
 		printf("  %-9s %s\n", verbs[i]->name, verbs[i]->summary);

@@ -100,7 +100,7 @@ int cli_load(const char *path, const cli_model_options *o, fettle_model **out)
 int cli_start(fettle_model *m, const cli_model_options *mo, const cli_run_options *o, fettle_program **out_p,
 	      fettle_session **out_s)
 {
-	fettle_compile_options c = {.cpu = o->cpu};
+	fettle_compile_options c = {.cpu = o->cpu, .tmpdir = getenv("TMPDIR")};
 	fettle_session_options s = {.threads = (int)o->threads, .max_memory = mo->max_memory};
 	fettle_error e;
 	int rc = cli_backend(o->backend, &c.backend);

@@ -27,8 +27,8 @@ static void after_pass(void *user, fettle_model *m, const fettle_pass_info *info
 			(void)cli_error(&e);
 	}
 	if (w->time)
-		fprintf(stderr, "%9.3f ms  %-18s %6zu -> %6zu nodes  %s\n", info->seconds * 1e3, info->pass, info->nodes_before,
-			info->nodes_after, info->edits);
+		fprintf(stderr, "%9.3f ms  %-18s %6zu -> %6zu nodes  %s\n", info->seconds * 1e3, info->pass,
+			info->nodes_before, info->nodes_after, info->edits);
 }
 
 static bool ends_with(const char *s, const char *suffix)
@@ -70,8 +70,8 @@ static int check_pass(const char *option, const char *name, bool all)
 			return CLI_OK;
 	}
 	near = cli_nearest(name, pass_name, NULL);
-	return near ? cli_usage("%s %s: there is no such pass; did you mean %s?", option, name, near) :
-		      cli_usage("%s %s: there is no such pass; see fettle list passes", option, name);
+	return near ? cli_usage("%s %s: there is no such pass; did you mean %s?", option, name, near)
+		    : cli_usage("%s %s: there is no such pass; see fettle list passes", option, name);
 }
 
 static int opt_main(const cli_verb *v, int argc, char **argv)
@@ -113,11 +113,12 @@ static int opt_main(const cli_verb *v, int argc, char **argv)
 	return status;
 }
 
-const cli_verb cli_opt = {"opt", "optimize a model and write it as .onnx, .fir or text", opt_main,
-			  "MODEL.onnx|MODEL.fir [-o OUT.onnx|OUT.fir] [options]",
-			  "Read a model, run passes over it, and write it. Without -o the graph is printed as text.\n"
-			  "The default passes change results by rounding at most; --passes adds to them, -O0 leaves them out.\n\n"
-			  "  fettle opt model.onnx | less\n"
-			  "  fettle opt model.onnx -o model.fir --time-passes\n"
-			  "  fettle opt model.fir -O0 --passes fold,cse -o small.onnx\n"
-			  "  fettle opt model.onnx --print-after fuse-norm --stop-after fuse-norm\n"};
+const cli_verb cli_opt = {
+	"opt", "optimize a model and write it as .onnx, .fir or text", opt_main,
+	"MODEL.onnx|MODEL.fir [-o OUT.onnx|OUT.fir] [options]",
+	"Read a model, run passes over it, and write it. Without -o the graph is printed as text.\n"
+	"The default passes change results by rounding at most; --passes adds to them, -O0 leaves them out.\n\n"
+	"  fettle opt model.onnx | less\n"
+	"  fettle opt model.onnx -o model.fir --time-passes\n"
+	"  fettle opt model.fir -O0 --passes fold,cse -o small.onnx\n"
+	"  fettle opt model.onnx --print-after fuse-norm --stop-after fuse-norm\n"};

@@ -116,21 +116,12 @@ static bool take_bytes(const char *s, uint64_t *out)
 static bool store(const cli_option *o, const char *value)
 {
 	switch (o->kind) {
-	case CLI_FLAG:
-		*(bool *)o->to = true;
-		return true;
-	case CLI_TEXT:
-		*(const char **)o->to = value;
-		return true;
-	case CLI_INT:
-		return take_int(value, o->to);
-	case CLI_NUM:
-		return take_number(value, o->to);
-	case CLI_BYTES:
-		return take_bytes(value, o->to);
-	case CLI_LIST:
-		cli_list_add(o->to, value);
-		return true;
+	case CLI_FLAG: *(bool *)o->to = true; return true;
+	case CLI_TEXT: *(const char **)o->to = value; return true;
+	case CLI_INT: return take_int(value, o->to);
+	case CLI_NUM: return take_number(value, o->to);
+	case CLI_BYTES: return take_bytes(value, o->to);
+	case CLI_LIST: cli_list_add(o->to, value); return true;
 	}
 	return false;
 }
@@ -195,14 +186,15 @@ bool cli_parse(const cli_verb *v, int argc, char **argv, const cli_option *o, si
 		}
 		if (found->kind != CLI_FLAG && !value) {
 			if (i + 1 >= argc) {
-				*out_status = cli_usage("%s needs a value: %s %s", found->name, found->name, found->arg);
+				*out_status = cli_usage("%s needs a value: %s %s", found->name, found->name,
+							found->arg);
 				return false;
 			}
 			value = argv[++i];
 		}
 		if (!store(found, value)) {
-			*out_status = cli_usage("%s %s: not what it takes; it is used as %s %s", found->name, value, found->name,
-						found->arg);
+			*out_status = cli_usage("%s %s: not what it takes; it is used as %s %s", found->name, value,
+						found->name, found->arg);
 			return false;
 		}
 	}

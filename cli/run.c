@@ -114,7 +114,9 @@ static int run_random(run *r)
 			return rc;
 		type = cli_type_text(&r->in[k]);
 		cli_say("input \"%s\": random %s%s", p->name, type,
-			strchr(type, '1') && memchr(p->dims, 0xff, sizeof p->dims) ? " (open dims are 1; --shape sets them)" : "");
+			strchr(type, '1') && memchr(p->dims, 0xff, sizeof p->dims)
+				? " (open dims are 1; --shape sets them)"
+				: "");
 		free(type);
 	}
 	return CLI_OK;
@@ -141,8 +143,8 @@ static int run_once(run *r)
 		}
 		for (size_t k = 0; k < r->nin; k++) {
 			if (r->in[k].dtype == FETTLE_NO_DTYPE) {
-				cli_say("no data for input \"%s\"; give --input %s=FILE.npy", fettle_program_input(r->p, k)->name,
-					fettle_program_input(r->p, k)->name);
+				cli_say("no data for input \"%s\"; give --input %s=FILE.npy",
+					fettle_program_input(r->p, k)->name, fettle_program_input(r->p, k)->name);
 				return CLI_MODEL;
 			}
 		}
@@ -180,7 +182,8 @@ static int append(fettle_tensor *sum, const fettle_tensor *got)
 		return CLI_MODEL;
 	}
 	if (sum->dtype != FETTLE_NO_DTYPE &&
-	    (sum->rank != got->rank || memcmp(sum->dims + 1, got->dims + 1, (size_t)(got->rank - 1) * sizeof *got->dims) != 0)) {
+	    (sum->rank != got->rank ||
+	     memcmp(sum->dims + 1, got->dims + 1, (size_t)(got->rank - 1) * sizeof *got->dims) != 0)) {
 		cli_say("output \"%s\" has another shape for other rows", got->name);
 		return CLI_MODEL;
 	}
@@ -285,7 +288,8 @@ static int run_main(const cli_verb *v, int argc, char **argv)
 	const cli_option options[] = {
 		{"--input", CLI_LIST, &r.inputs, "NAME=FILE.npy", "data for one input"},
 		{"--inputs", CLI_TEXT, &r.folder, "DIR", "data for all inputs: input_0.pb, ... or NAME.npy"},
-		{"--data", CLI_TEXT, &r.data, "FILE.npz", "arrays named like the inputs: run row by row over the first axis"},
+		{"--data", CLI_TEXT, &r.data, "FILE.npz",
+		 "arrays named like the inputs: run row by row over the first axis"},
 		{"--batch", CLI_INT, &r.batch, "N", "with --data: rows per run (default 1)"},
 		{"--output", CLI_TEXT, &r.output, "FILE.npz|DIR", "write outputs (default: show them)"},
 		CLI_RUN_OPTIONS(r.ro),

@@ -142,7 +142,8 @@ static int make_program(model *t, const cli_feeds *in, result *r)
 {
 	const settings *s = t->s;
 	cli_model_options l = s->model;
-	fettle_compile_options c = {.cpu = s->run.cpu, .compile_threads = (int)s->run.threads};
+	fettle_compile_options c = {
+		.cpu = s->run.cpu, .compile_threads = (int)s->run.threads, .tmpdir = getenv("TMPDIR")};
 	fettle_session_options so = {.threads = (int)s->run.threads, .max_memory = s->model.max_memory};
 	fettle_error e;
 
@@ -216,8 +217,8 @@ static int run_set(model *t, const char *name, const set *s, double *worst, resu
 			return fail(r, INACCURATE, "%s: output \"%s\": %s (max abs diff %.3g)", name,
 				    fettle_program_output(t->p, k)->name, d.what, d.max_abs);
 		if (!d.ok)
-			return fail(r, INACCURATE, "%s: output \"%s\" differs (max abs diff %.3g, atol %g, rtol %g)", name,
-				    fettle_program_output(t->p, k)->name, d.max_abs, t->atol, t->rtol);
+			return fail(r, INACCURATE, "%s: output \"%s\" differs (max abs diff %.3g, atol %g, rtol %g)",
+				    name, fettle_program_output(t->p, k)->name, d.max_abs, t->atol, t->rtol);
 	}
 	free(in);
 	free(out);
@@ -259,7 +260,8 @@ static void test_model(const settings *s, const char *dir, result *r)
 	}
 	drop_program(&t);
 	if (sets)
-		snprintf(r->text, sizeof r->text, "%zu data set%s, max abs diff %.3g", sets, sets == 1 ? "" : "s", worst);
+		snprintf(r->text, sizeof r->text, "%zu data set%s, max abs diff %.3g", sets, sets == 1 ? "" : "s",
+			 worst);
 	else
 		(void)fail(r, FAILED, "no test_data_set_0 in this folder");
 }
@@ -509,7 +511,8 @@ const cli_verb cli_test = {
 	"test", "check models against their stored outputs", test_main, "DIR... [options]",
 	"Run models on stored inputs and compare with stored outputs. Each DIR holds model.onnx and data sets\n"
 	"test_data_set_0, test_data_set_1, ... with input_0.pb, ... and output_0.pb, ... (ONNX TensorProto files).\n"
-	"One line per model, then `N passed, N failed`. NaN equals NaN; numbers may differ by atol + rtol * |expected|.\n"
+	"One line per model, then `N passed, N failed`. NaN equals NaN; numbers may differ by atol + rtol * "
+	"|expected|.\n"
 	"Tolerances: the flags, else atol and rtol of DIR/meta.json, else 1e-5 and 1e-3.\n\n"
 	"  fettle test models/*\n"
 	"  fettle test models/bert --backend interp --rtol 1e-4\n"};

@@ -30,11 +30,10 @@ install(FILES "${PROJECT_BINARY_DIR}/fettle.pc" DESTINATION ${CMAKE_INSTALL_LIBD
 
 if(TARGET fettle_cli)
 	install(TARGETS fettle_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-	find_program(FETTLE_HELP2MAN help2man)
 	set(man "${PROJECT_BINARY_DIR}/fettle.1")
 	add_custom_command(OUTPUT "${man}"
 		COMMAND sh "${PROJECT_SOURCE_DIR}/cmake/man.sh" $<TARGET_FILE:fettle_cli> "${man}"
-			"${PROJECT_VERSION}" "$<IF:$<BOOL:${FETTLE_HELP2MAN}>,${FETTLE_HELP2MAN},>"
+			"${PROJECT_VERSION}"
 		DEPENDS fettle_cli "${PROJECT_SOURCE_DIR}/cmake/man.sh"
 		COMMENT "man page" VERBATIM)
 	add_custom_target(fettle_man ALL DEPENDS "${man}")

@@ -75,8 +75,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: embed MODEL.onnx [BATCH]\n");
 		return 2;
 	}
-	if (fettle_model_load(argv[1], NULL, &e, &model) == FETTLE_OK && fettle_optimize(model, NULL, &e) == FETTLE_OK &&
-	    fettle_compile(model, NULL, &e, &program) == FETTLE_OK &&
+	if (fettle_model_load(argv[1], NULL, &e, &model) == FETTLE_OK &&
+	    fettle_optimize(model, NULL, &e) == FETTLE_OK && fettle_compile(model, NULL, &e, &program) == FETTLE_OK &&
 	    fettle_session_create(program, NULL, &e, &session) == FETTLE_OK)
 		ok = run(program, session, argc > 2 ? atoll(argv[2]) : 1);
 	else

@@ -417,13 +417,19 @@ static void run_module(ftl_irun *r)
 		r->status = FTL_ERR_MODEL;
 }
 
-ftl_status ftl_kmodule_interpret(const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
-				 ftl_karg_tensor *out, ftl_diag *d)
+ftl_status ftl_kmodule_interpret_bounded(const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
+					 ftl_karg_tensor *out, int64_t max_jumps, ftl_diag *d)
 {
-	ftl_irun run = {.m = m, .arena = arena, .d = d, .in = in, .out = out, .budget = MAX_JUMPS};
+	ftl_irun run = {.m = m, .arena = arena, .d = d, .in = in, .out = out, .budget = max_jumps};
 
 	set_up(&run);
 	run_module(&run);
 	ftl_iheap_clear(run.heap);
 	return run.status;
+}
+
+ftl_status ftl_kmodule_interpret(const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
+				 ftl_karg_tensor *out, ftl_diag *d)
+{
+	return ftl_kmodule_interpret_bounded(m, arena, in, out, MAX_JUMPS, d);
 }

@@ -57,6 +57,16 @@ bool ftl_guard_is_finite(ftl_match *m)
 	return isfinite(ftl_match_num(m, C)) || ftl_match_fault(m, "a factor is not finite");
 }
 
+bool ftl_guard_is_small(ftl_match *m)
+{
+	return fabs(ftl_match_num(m, C)) <= 8;
+}
+
+bool ftl_guard_is_signed(ftl_match *m)
+{
+	return ftl_dtype_is_signed(type_of(m, X));
+}
+
 bool ftl_guard_is_number(ftl_match *m)
 {
 	return !isnan(ftl_match_num(m, C));
@@ -159,10 +169,15 @@ bool ftl_guard_casts_back(ftl_match *m)
 	return ftl_type_of(m->g, root(m)->out[0])->dtype == type_of(m, X) && holds(middle(m), type_of(m, X));
 }
 
-/* A truth value asks "different from 0?", which a lossless step before does not change. */
+/* Integers wrap into smaller integers, floats are cut off at their limits: an integer may not come by way of a float where
+ * that makes a difference. */
 bool ftl_guard_casts_through(ftl_match *m)
 {
-	return holds(middle(m), type_of(m, X));
+	ftl_dtype x = type_of(m, X), out = ftl_type_of(m->g, root(m)->out[0])->dtype;
+
+	if (ftl_dtype_is_int(x) && ftl_dtype_is_float(middle(m)) && ftl_dtype_is_int(out) && !holds(out, x))
+		return false;
+	return holds(middle(m), x);
 }
 
 bool ftl_guard_upcast(ftl_match *m)

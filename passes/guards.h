@@ -14,6 +14,8 @@ GUARD(product_fits);   /* c d is a normal number of x's type */
 GUARD(quotient_fits);  /* c / d is */
 GUARD(inverse_fits);   /* d / c is */
 GUARD(is_finite);      /* c */
+GUARD(is_small);       /* |c| <= 8: adding it leaves x some precision */
+GUARD(is_signed);      /* x's element type */
 GUARD(is_number);      /* c is no NaN */
 GUARD(are_numbers);    /* c and d are none */
 GUARD(in_order);       /* d <= c */

@@ -55,7 +55,8 @@ static fettle_tensor rows_of(float *x, int64_t rows)
 {
 	for (int64_t i = 0; i < rows * 4; i++)
 		x[i] = (float)((i * 7 + rows) % 5 - 2) / 2;
-	return (fettle_tensor){.dtype = FETTLE_F32, .rank = 2, .dims = {rows, 4}, .data = x, .bytes = (size_t)rows * 16};
+	return (fettle_tensor){
+		.dtype = FETTLE_F32, .rank = 2, .dims = {rows, 4}, .data = x, .bytes = (size_t)rows * 16};
 }
 
 static void check_run(fettle_session *s, int64_t rows)
@@ -182,14 +183,16 @@ static void loads_from_memory(void **state)
 
 static void faulty_calls_are_errors(void **state)
 {
-	static const char *const shapes[] = {"x", "=1", "x=", "x=1x", "x=ax4", "x=99999999999999999999x4", "y=1x4", "x=1x5", "x=1x4x1"};
+	static const char *const shapes[] = {"x",     "=1",    "x=",     "x=1x", "x=ax4", "x=99999999999999999999x4",
+					     "y=1x4", "x=1x5", "x=1x4x1"};
 	fettle_model *m = NULL;
 	fettle_program *p = NULL;
 	fettle_session *s = NULL;
 	fettle_compile_options o = {.backend = FETTLE_INTERP};
 	fettle_error e;
 	float x[8] = {0};
-	fettle_tensor in = {.dtype = FETTLE_F32, .rank = 2, .dims = {2, 4}, .data = x, .bytes = sizeof x}, out[2] = {{0}};
+	fettle_tensor in = {.dtype = FETTLE_F32, .rank = 2, .dims = {2, 4}, .data = x, .bytes = sizeof x},
+		      out[2] = {{0}};
 
 	(void)state;
 	assert_int_equal(fettle_model_load("no/such.onnx", NULL, &e, &m), FETTLE_ERR_IO);
@@ -246,7 +249,8 @@ static void output_memory_of_the_caller(void **state)
 	fettle_error e;
 	float x[MAX_ROWS * 4], y[6] = {0}, want[6];
 	int64_t best[2], want_best[2];
-	fettle_tensor in = rows_of(x, 2), out[2] = {{.data = y, .bytes = sizeof y}, {.data = best, .bytes = sizeof best}};
+	fettle_tensor in = rows_of(x, 2),
+		      out[2] = {{.data = y, .bytes = sizeof y}, {.data = best, .bytes = sizeof best}};
 
 	(void)state;
 	assert_int_equal(fettle_compile(m, NULL, &e, &p), FETTLE_OK);
@@ -353,8 +357,9 @@ static void tensor_files(void **state)
 	static const char *const paths[] = {"api_tensors.npz", "api_tensor.npy", "api_tensor.pb"};
 	float a[6] = {1, 2, 3, -4, 0.5f, 6e10f};
 	uint8_t flags[2] = {1, 0};
-	fettle_tensor t[2] = {{.name = "a", .dtype = FETTLE_F32, .rank = 2, .dims = {2, 3}, .data = a, .bytes = sizeof a},
-			      {.name = "flags", .dtype = FETTLE_BOOL, .rank = 1, .dims = {2}, .data = flags, .bytes = 2}};
+	fettle_tensor t[2] = {
+		{.name = "a", .dtype = FETTLE_F32, .rank = 2, .dims = {2, 3}, .data = a, .bytes = sizeof a},
+		{.name = "flags", .dtype = FETTLE_BOOL, .rank = 1, .dims = {2}, .data = flags, .bytes = 2}};
 	fettle_tensors *back = NULL;
 	fettle_error e;
 

@@ -48,7 +48,7 @@ static void remove_folder(void *path)
 /* Also removed with the arena, should a jump out of an allocation pass by. */
 static ftl_status make_folder(ftl_arena *arena, const ftl_cc *cc, ftl_diag *d, char **out)
 {
-	const char *base = cc && cc->workdir ? cc->workdir : getenv("TMPDIR");
+	const char *base = cc ? cc->workdir : NULL;
 	char *path = ftl_arena_printf(arena, "%s/fettle-XXXXXX", base && *base ? base : "/tmp");
 
 	*out = path;

@@ -164,9 +164,9 @@ typedef struct fettle_pass_info {
 	const char *pass;
 	double seconds;
 	size_t nodes_before, nodes_after;
-	size_t done;        /* edits made */
-	size_t missed;      /* places that almost matched */
-	const char *edits;  /* "gelu_erf 12, add_zero 3" */
+	size_t done;       /* edits made */
+	size_t missed;     /* places that almost matched */
+	const char *edits; /* "gelu_erf 12, add_zero 3" */
 } fettle_pass_info;
 
 typedef struct fettle_optimize_options {
@@ -197,10 +197,11 @@ typedef struct fettle_program fettle_program;
 
 typedef struct fettle_compile_options {
 	fettle_backend backend;
-	const char *cpu;      /* vector level to schedule for, see fettle_target_name; NULL: what this machine has */
-	int compile_threads;  /* 0: one per core */
-	bool quick;           /* JIT: compile faster, run slower */
-	bool no_fuse;         /* every op writes its result to memory: for finding faults */
+	const char *cpu;     /* vector level to schedule for, see fettle_target_name; NULL: what this machine has */
+	int compile_threads; /* 0: one per core */
+	bool quick;          /* JIT: compile faster, run slower */
+	bool no_fuse;        /* every op writes its result to memory: for finding faults */
+	const char *tmpdir;   /* FETTLE_C: where a private folder for the C compiler is made; NULL: "/tmp" */
 } fettle_compile_options;
 
 /* Compile for this process. The model can be used and changed further. */
@@ -213,10 +214,10 @@ const fettle_port *fettle_program_input(const fettle_program *p, size_t k);
 const fettle_port *fettle_program_output(const fettle_program *p, size_t k);
 
 typedef struct fettle_program_info {
-	size_t kernels;        /* distinct ones */
-	size_t launches;       /* in one run, loops counted once */
-	size_t weight_bytes;   /* constants as the program reads them */
-	size_t code_bytes;     /* machine code; 0 if not known */
+	size_t kernels;      /* distinct ones */
+	size_t launches;     /* in one run, loops counted once */
+	size_t weight_bytes; /* constants as the program reads them */
+	size_t code_bytes;   /* machine code; 0 if not known */
 } fettle_program_info;
 void fettle_program_describe(const fettle_program *p, fettle_program_info *out);
 
@@ -259,10 +260,11 @@ typedef struct fettle_emit_options {
 	                       ("avx512,avx2,sse2"); NULL: those of the target. One level alone asks nothing: it is for
 	                       machines known to run it. FETTLE_EMIT_C takes one, for the width of its vectors. */
 	fettle_weights weights;
-	bool iso_c; /* plain C99 instead of C11 with GNU vector extensions */
+	bool iso_c;     /* plain C99 instead of C11 with GNU vector extensions */
 	const char *cc; /* C compiler that links shared libraries and programs; NULL: "cc" */
 	void (*wrote)(void *user, const char *path); /* called for every file written */
 	void *user;
+	const char *tmpdir; /* for linking: where a private folder is made; NULL: "/tmp" */
 } fettle_emit_options;
 
 /* Compile ahead of time. path is the file to write, or a folder to write NAME.c, NAME.o, libNAME.a, libNAME.so into. Beside
@@ -282,8 +284,8 @@ typedef struct fettle_inspect_options {
 } fettle_inspect_options;
 /* What the model consists of: inputs, outputs, ops and how often, parameters; then it is optimized (in place) and lowered
  * for this machine: ops that are left, kernels, workspace; or the reason why it cannot be compiled. */
-FETTLE_CHECK fettle_status fettle_inspect(fettle_model *m, const fettle_inspect_options *o, fettle_text_fn text, void *user,
-					  fettle_error *e);
+FETTLE_CHECK fettle_status fettle_inspect(fettle_model *m, const fettle_inspect_options *o, fettle_text_fn text,
+					  void *user, fettle_error *e);
 
 /* Listings: k counts from 0, NULL past the end. */
 const char *fettle_op_name(size_t k);
@@ -296,10 +298,10 @@ bool fettle_pass_option(size_t pass, size_t k, fettle_option *out); /* false pas
 const char *fettle_target_name(size_t k);
 
 typedef struct fettle_machine {
-	char cpu[64];          /* as the machine calls itself */
-	const char *level;     /* what code is scheduled for by default: "avx512", "avx2", "sse2", "neon", "scalar" */
-	int cores, threads;    /* physical; usable by this process */
-	uint64_t memory;       /* bytes of RAM the process may use; 0: unknown */
+	char cpu[64];       /* as the machine calls itself */
+	const char *level;  /* what code is scheduled for by default: "avx512", "avx2", "sse2", "neon", "scalar" */
+	int cores, threads; /* physical; usable by this process */
+	uint64_t memory;    /* bytes of RAM the process may use; 0: unknown */
 } fettle_machine;
 void fettle_machine_describe(fettle_machine *out);
 

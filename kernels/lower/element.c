@@ -180,9 +180,20 @@ void ftl_write(ftl_kern *k, ftl_val v, const ftl_kv *idx, ftl_kv x)
 	ptr = ftl_kern_ptr(k, v);
 	if (k->mask && ftl_ktype_of(k->f, lin).lanes > 1) {
 		const ftl_kinst *i = ftl_kinst_get(k->f, lin);
+		int lanes = i->type.lanes;
+		int64_t stride;
 
-		assert(i->op == FTL_K_ramp);
-		ftl_k_storen(&k->b, ptr, i->a[0], ftl_k_splat(&k->b, x, i->type.lanes), k->mask);
+		x = ftl_k_splat(&k->b, x, lanes);
+		if (i->op == FTL_K_ramp && ftl_k_is_const(&k->b, i->a[1], &stride) && stride == 1) {
+			ftl_k_storen(&k->b, ptr, i->a[0], x, k->mask);
+			return;
+		}
+		for (int l = 0; l < lanes; l++) {
+			ftl_kscope s = ftl_k_if(&k->b, ftl_k2(&k->b, FTL_K_lt, ftl_k_i64(&k->b, l), k->mask));
+
+			ftl_k_store(&k->b, ptr, ftl_k_extract(&k->b, lin, l), ftl_k_extract(&k->b, x, l));
+			ftl_k_end(&k->b, &s);
+		}
 	} else {
 		int lanes = ftl_ktype_of(k->f, lin).lanes;
 

@@ -38,7 +38,7 @@ typedef struct ftl_cc {
 	const char *cc;           /* program name or path; NULL: "cc" */
 	const char *const *flags; /* further arguments, e.g. "-O2", "-march=native"; without flags: -O2 */
 	size_t nflags;
-	const char *workdir; /* where a private folder is made and removed again; NULL: $TMPDIR, else /tmp */
+	const char *workdir; /* where a private folder is made and removed again; NULL or "": /tmp */
 } ftl_cc;
 
 /* Compile for this process. Weights are not part of it: run->blobs are the module's, in order. */

@@ -225,5 +225,8 @@ typedef struct ftl_karg_tensor {
 } ftl_karg_tensor;
 /* Bounds-checks every access: an address outside its buffer is an error that names kernel and instruction. */
 ftl_status ftl_kmodule_interpret(const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in, ftl_karg_tensor *out, ftl_diag *d);
+/* The same, but after so many jumps back and launched pieces the run ends with an error. */
+ftl_status ftl_kmodule_interpret_bounded(const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
+					 ftl_karg_tensor *out, int64_t max_jumps, ftl_diag *d);
 
 #endif

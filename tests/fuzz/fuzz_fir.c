@@ -1,0 +1,40 @@
+/* Any text as a graph: parse; what parses prints, parses back and prints the same, and can be lowered and run. */
+#include "fuzz.h"
+
+#include "ir/infer.h"
+
+static void check(ftl_arena *arena, const uint8_t *data, size_t size)
+{
+	ftl_diag d = {0}, d2 = {0};
+	ftl_graph *g = NULL, *again = NULL;
+	ftl_text t, t2;
+
+	if (ftl_parse(arena, (const char *)data, size, "fuzz.fir", &d, &g) != FTL_OK) {
+		if (!d.text[0])
+			fuzz_bug("parse", "failed without a message");
+		return;
+	}
+	if (ftl_verify(g, &d) != FTL_OK)
+		return;
+	ftl_text_init(&t, arena);
+	ftl_print(g, &t);
+	if (ftl_parse(arena, t.v, t.n, "again.fir", &d2, &again) != FTL_OK)
+		fuzz_bug("what was printed does not parse", d2.text);
+	ftl_text_init(&t2, arena);
+	ftl_print(again, &t2);
+	if (strcmp(t.v, t2.v) != 0)
+		fuzz_bug("prints differently after a round trip", t.v);
+	fuzz_graph(arena, g, "scalar");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	ftl_landing landing;
+	ftl_arena arena;
+
+	ftl_arena_init(&arena, NULL, &landing, FUZZ_MEMORY);
+	if (!setjmp(landing.jump))
+		check(&arena, data, size);
+	ftl_arena_free(&arena);
+	return 0;
+}
