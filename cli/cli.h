@@ -126,7 +126,7 @@ void cli_feeds_free(cli_feeds *f);
  * Returns the first name that nobody knows, or NULL. */
 const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const void *user, size_t k),
 			    const void *user, size_t n, fettle_tensor *out);
-/* Random contents for a port: dims that are not known are 1, integers 0 or 1. Owned by the caller (data). */
+/* Random contents for a port: dims that are not known are 1, integers 0 or 1. */
 int cli_random(const fettle_port *p, uint64_t seed, fettle_tensor *out);
 /* "2x3 f32" */
 char *cli_type_text(const fettle_tensor *t);

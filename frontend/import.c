@@ -90,7 +90,8 @@ static void survey_nodes(survey *s, size_t n, Onnx__NodeProto **nodes)
 		if (!x) {
 			x = FTL_NEW(s->m->tmp, missing);
 			x->name = key;
-			x->node = node->name && *node->name ? node->name : ftl_arena_printf(s->m->tmp, "%.80s_%zu", op, i);
+			x->node = node->name && *node->name ? node->name
+							    : ftl_arena_printf(s->m->tmp, "%.80s_%zu", op, i);
 			if (known)
 				x->why = ftl_arena_printf(s->m->tmp, " of opset %lld", (long long)opset);
 			ftl_map_set(s->seen, key, x);

@@ -138,7 +138,8 @@ static ftl_val marked(imp *m, const imp_search *s, ftl_val tokens, ftl_val hit, 
 	tokens = e_where(m, hit, ftl_imp_cast(m, tokens, FTL_I64), i64(m, 0));
 	a->axis = 1;
 	a->reduction = "add";
-	sum = ftl_imp_op(m, FTL_OP_scatter_elements, a, 3, (const ftl_val[]){zeros, tokens, ftl_imp_cast(m, hit, FTL_I32)});
+	sum = ftl_imp_op(m, FTL_OP_scatter_elements, a, 3,
+			 (const ftl_val[]){zeros, tokens, ftl_imp_cast(m, hit, FTL_I32)});
 	return lt(m, ftl_imp_scalar(m, FTL_I32, 0), sum);
 }
 
@@ -322,12 +323,14 @@ static void beam_step(imp *m, const imp_search *s, ftl_val x, ftl_val cur, bool 
 	rows = shape2(m, e_mulf(m, ftl_imp_range(m, s->b, FTL_I64), (double)nb), s->b, dim_c(m, 1));
 
 	for (int64_t j = 0; j < nb && !m->failed; j++)
-		insert(m, s, &h, j, normalized(m, s, columns(m, top[0], j, 1), cur), both(m, columns(m, ends, j, 1), open));
+		insert(m, s, &h, j, normalized(m, s, columns(m, top[0], j, 1), cur),
+		       both(m, columns(m, ends, j, 1), open));
 	fresh = ftl_imp_gather(m, st->seq, e_add(m, columns(m, beam, 0, nb), rows), 0);
 	take(m, s, &h, m->failed ? 0 : ftl_imp_reshape(m, fresh, 3, three), st);
 
 	/* the first nb that do not end */
-	key = e_add(m, ftl_imp_range(m, dim_c(m, 2 * nb), FTL_I64), e_mulf(m, ftl_imp_cast(m, ends, FTL_I64), 2.0 * (double)nb));
+	key = e_add(m, ftl_imp_range(m, dim_c(m, 2 * nb), FTL_I64),
+		    e_mulf(m, ftl_imp_cast(m, ends, FTL_I64), 2.0 * (double)nb));
 	topk(m, key, nb, false, choice);
 	st->scores = e_where(m, open, pick(m, top[0], choice[1], 1), ftl_imp_scalar(m, FTL_F32, 0));
 	tok = e_where(m, open, pick(m, tok, choice[1], 1), i64(m, s->pad));

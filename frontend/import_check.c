@@ -12,7 +12,8 @@ typedef struct schema {
 } schema;
 
 static const schema schemas[] = {
-#define ONNX_OP(name, since, max_in, min_out, max_out, inputs, attrs) {name, since, max_in, min_out, max_out, inputs, attrs},
+#define ONNX_OP(name, since, max_in, min_out, max_out, inputs, attrs)                                                  \
+	{name, since, max_in, min_out, max_out, inputs, attrs},
 #include "onnx_schema.def"
 };
 
@@ -26,9 +27,18 @@ static const struct {
 	int type; /* AttributeProto.AttributeType */
 	const char *name;
 } kinds[] = {
-	{'f', 1, "a float"}, {'i', 2, "an integer"}, {'s', 3, "a string"}, {'t', 4, "a tensor"}, {'g', 5, "a graph"},
-	{'F', 6, "a list of floats"}, {'I', 7, "a list of integers"}, {'S', 8, "a list of strings"},
-	{'T', 9, "a list of tensors"}, {'G', 10, "a list of graphs"}, {'x', 11, "a sparse tensor"}, {'p', 13, "a type"},
+	{'f', 1, "a float"},
+	{'i', 2, "an integer"},
+	{'s', 3, "a string"},
+	{'t', 4, "a tensor"},
+	{'g', 5, "a graph"},
+	{'F', 6, "a list of floats"},
+	{'I', 7, "a list of integers"},
+	{'S', 8, "a list of strings"},
+	{'T', 9, "a list of tensors"},
+	{'G', 10, "a list of graphs"},
+	{'x', 11, "a sparse tensor"},
+	{'p', 13, "a type"},
 };
 
 static const schema *find(imp *m, const char *op, int64_t opset)
@@ -64,7 +74,8 @@ static void check_type(imp *m, uint32_t i, unsigned set)
 		return;
 	code = ftl_onnx_dtype_code(dtype_of(m, b->v));
 	if (!(type_sets[set] >> code & 1))
-		bad_model(m, "input %u has element type %s, which the operator does not take there", i, ftl_onnx_dtype_name(code));
+		bad_model(m, "input %u has element type %s, which the operator does not take there", i,
+			  ftl_onnx_dtype_name(code));
 }
 
 static void check_inputs(imp *m, const schema *s)
@@ -132,7 +143,8 @@ static void check_attrs(imp *m, const schema *s)
 			k++;
 		}
 		if (!*p)
-			bad_model(m, "attribute %.60s is unknown: at this opset %s has none of that name", name, s->name);
+			bad_model(m, "attribute %.60s is unknown: at this opset %s has none of that name", name,
+				  s->name);
 		else if (seen >> k & 1)
 			bad_model(m, "attribute %s is a duplicate", name);
 		else

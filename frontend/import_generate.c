@@ -15,14 +15,14 @@ enum {
 typedef struct generate {
 	imp_search s;
 	const Onnx__GraphProto *encoder, *decoder, *init; /* init: the decoder's first call */
-	bool t5, whole;      /* whole: the decoder reads the sequence so far, not its last token */
-	uint32_t first_past; /* inputs before the past */
-	uint32_t npast, ngrow; /* past inputs; the first ngrow of them come back from each call, longer */
-	ftl_val ids, mask;   /* i32 [b, s]; t5: of the encoder */
-	ftl_val positions;   /* gpt: i32 [r, 1], tokens that are no padding */
+	bool t5, whole;           /* whole: the decoder reads the sequence so far, not its last token */
+	uint32_t first_past;      /* inputs before the past */
+	uint32_t npast, ngrow;    /* past inputs; the first ngrow of them come back from each call, longer */
+	ftl_val ids, mask;        /* i32 [b, s]; t5: of the encoder */
+	ftl_val positions;        /* gpt: i32 [r, 1], tokens that are no padding */
 	ftl_val dec_mask, hidden; /* what every call of the decoder gets */
 	ftl_val *past;
-	ftl_dim start;       /* tokens before the first call */
+	ftl_dim start; /* tokens before the first call */
 } generate;
 
 static ftl_val i64(imp *m, int64_t v)
@@ -185,7 +185,8 @@ static ftl_val start_gpt(imp *m, generate *g)
 		d[4] = dim_c(m, declared(g->decoder, 3 + k, 4));
 		t = vi->type && vi->type->tensor_type ? ftl_onnx_dtype(vi->type->tensor_type->elem_type) : FTL_NO_DTYPE;
 		if (declared(g->decoder, 3 + k, 2) < 0 || declared(g->decoder, 3 + k, 4) < 0 || !ftl_dtype_is_float(t))
-			unsupported(m, "input %u of the decoder has no known number of heads, head size or type", 3 + k);
+			unsupported(m, "input %u of the decoder has no known number of heads, head size or type",
+				    3 + k);
 		else
 			g->past[k] = ftl_imp_fill(m, t, 0, 5, d);
 	}
@@ -304,7 +305,8 @@ static void round_of(imp *m, const generate *g, ftl_val iter, ftl_val *cur, imp_
 		positions = e_add(m, g->positions, ftl_imp_cast(m, iter, FTL_I32));
 		d[0] = g->s.rows;
 		d[1] = ftl_dim_sub(m->st, ftl_dim_add(m->st, p, dim_c(m, 1)), ftl_imp_dim(m, g->mask, 1));
-		mask = ftl_imp_concat(m, 1, 2, (const ftl_val[]){g->mask, m->failed ? 0 : ftl_imp_fill(m, FTL_I32, 1, 2, d)});
+		mask = ftl_imp_concat(m, 1, 2,
+				      (const ftl_val[]){g->mask, m->failed ? 0 : ftl_imp_fill(m, FTL_I32, 1, 2, d)});
 	}
 	ftl_imp_search_step(m, &g->s, decode(m, g, g->decoder, tokens, positions, mask, past), *cur, false, st);
 	*cur = e_addf(m, *cur, 1);

@@ -36,7 +36,8 @@ const ftl_icode *ftl_interp_message(ftl_iframe *f, int64_t n)
 	if (n == 1)
 		f->run->status = ftl_fail(f->run->d, FTL_ERR_MEMORY, "out of memory");
 	else
-		f->run->status = ftl_fail(f->run->d, FTL_ERR_MODEL, "%s%s%s", m->file ? m->file : "", m->file ? ": " : "",
+		f->run->status = ftl_fail(f->run->d, FTL_ERR_MODEL, "%s%s%s", m->file ? m->file : "",
+					  m->file ? ": " : "",
 					  n > 0 && n < m->msgs.n ? m->msgs.v[n] : "the program failed");
 	return NULL;
 }

@@ -43,23 +43,18 @@ static ftl_kv gen(struct dimgen *g, ftl_dim d)
 	assert(d != FTL_DIM_NONE);
 	n = ftl_dim_get(g->st, d);
 	switch (n->kind) {
-	case FTL_DIM_CONST:
-		return ftl_k_num(g->b, type, (double)n->value);
-	case FTL_DIM_SYM:
-		return ftl_k_cast(g->b, g->value(g->user, d), g->t);
-	case FTL_DIM_MIN:
-		return ftl_k2(g->b, FTL_K_min, gen(g, n->a), gen(g, n->b));
-	case FTL_DIM_MAX:
-		return ftl_k2(g->b, FTL_K_max, gen(g, n->a), gen(g, n->b));
+	case FTL_DIM_CONST: return ftl_k_num(g->b, type, (double)n->value);
+	case FTL_DIM_SYM: return ftl_k_cast(g->b, g->value(g->user, d), g->t);
+	case FTL_DIM_MIN: return ftl_k2(g->b, FTL_K_min, gen(g, n->a), gen(g, n->b));
+	case FTL_DIM_MAX: return ftl_k2(g->b, FTL_K_max, gen(g, n->a), gen(g, n->b));
 	case FTL_DIM_DIV:
-	case FTL_DIM_MOD:
-		return divide(g, n);
-	case FTL_DIM_SUM:
-		break;
+	case FTL_DIM_MOD: return divide(g, n);
+	case FTL_DIM_SUM: break;
 	}
 	sum = ftl_k_num(g->b, type, 0);
 	for (uint32_t i = 0; i < n->n; i++) {
-		ftl_kv p = g->t == FTL_I64 ? ftl_k_i64(g->b, n->term[i].coef) : ftl_k_num(g->b, type, (double)n->term[i].coef);
+		ftl_kv p = g->t == FTL_I64 ? ftl_k_i64(g->b, n->term[i].coef)
+					   : ftl_k_num(g->b, type, (double)n->term[i].coef);
 
 		for (uint32_t j = 0; j < n->term[i].n; j++)
 			p = ftl_k2(g->b, FTL_K_mul, p, gen(g, n->term[i].atom[j]));
@@ -68,7 +63,8 @@ static ftl_kv gen(struct dimgen *g, ftl_dim d)
 	return sum;
 }
 
-ftl_kv ftl_k_dim(ftl_kb *b, const ftl_symtab *st, ftl_dim d, ftl_dtype t, ftl_kv (*value)(void *user, ftl_dim sym), void *user)
+ftl_kv ftl_k_dim(ftl_kb *b, const ftl_symtab *st, ftl_dim d, ftl_dtype t, ftl_kv (*value)(void *user, ftl_dim sym),
+		 void *user)
 {
 	struct dimgen g = {b, st, t, value, user};
 	int64_t c;

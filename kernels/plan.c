@@ -96,7 +96,11 @@ static void scan(struct plan *p, const ftl_kblock *b)
 
 		p->pos++;
 		if (in->op == FTL_K_buf) {
-			struct live l = {.inst = id, .buf = (uint32_t)in->imm, .first = p->pos, .last = p->pos, .depth = p->loops.n};
+			struct live l = {.inst = id,
+					 .buf = (uint32_t)in->imm,
+					 .first = p->pos,
+					 .last = p->pos,
+					 .depth = p->loops.n};
 
 			if (!ftl_dim_is_const(p->m->st, p->m->bufs.v[l.buf].bytes, &l.bytes))
 				l.bytes = -1;
@@ -227,7 +231,8 @@ static struct live *takes_over(struct plan *p, const struct live *l, const uint3
 	uint32_t over = p->m->bufs.v[l->buf].over;
 	struct live *o = over && live_of_buf[over - 1] ? &p->live.v[live_of_buf[over - 1] - 1] : NULL;
 
-	if (!o || o == l || o->moved || o->last != l->write || o->depth != l->depth || p->m->bufs.v[o->buf].bytes != p->m->bufs.v[l->buf].bytes)
+	if (!o || o == l || o->moved || o->last != l->write || o->depth != l->depth ||
+	    p->m->bufs.v[o->buf].bytes != p->m->bufs.v[l->buf].bytes)
 		return NULL;
 	return o;
 }
@@ -334,7 +339,8 @@ ftl_status ftl_kmodule_plan(ftl_kmodule *m, ftl_diag *d)
 	scan(&p, &m->main->body);
 	for (uint32_t i = 0; i < p.live.n; i++)
 		if (p.live.v[i].bytes < -1 || p.live.v[i].bytes > (INT64_C(1) << 46))
-			return ftl_fail(d, FTL_ERR_LIMIT, "%s: an intermediate result needs %lld bytes; the limit is 64 TB",
+			return ftl_fail(d, FTL_ERR_LIMIT,
+					"%s: an intermediate result needs %lld bytes; the limit is 64 TB",
 					m->file ? m->file : m->name, (long long)p.live.v[i].bytes);
 	place(&p);
 	offset = FTL_NEW_N(m->arena, ftl_kv, p.slots.n + 1);

@@ -98,6 +98,12 @@ says err 'no input "z"'
 
 # ---- run over rows: outputs have names, an extra array is ignored ----
 status 0 run "$model" --shape x=5x4 --output five.npz
+digits=$SOURCE/examples/digits
+for batch in 1 7; do
+	status 0 run "$digits/model.onnx" --data "$digits/images.npz" --batch $batch
+	sed 's/=.*//' out >shape-$batch
+done
+cmp -s shape-1 shape-7 || wrong "--batch changes the shape of outputs"
 status 1 run "$model" --data five.npz
 says err 'no array "x"'
 

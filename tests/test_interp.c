@@ -512,15 +512,15 @@ static void checks_give_their_message(void **state)
 
 	(void)state;
 	LAND();
-	fault(HEAD "main { %n = in_dim 0.0 %c = eq %n, 7 check %c, msg 2 } }", FTL_ERR_MODEL, "bad index");
+	fault(HEAD "main { %n = in_dim 0.0 %c = eq %n, 7 check %c, msg 2 } }", FTL_ERR_MODEL, "t.kir: bad index");
 	fault(HEAD "main { } size { %n = in_dim 0.0 %c = eq %n, 7 check %c, msg 2 return 8 } }", FTL_ERR_MODEL,
-	      "bad index");
-	fault(HEAD "main { return 2 } }", FTL_ERR_MODEL, "bad index");
+	      "t.kir: bad index");
+	fault(HEAD "main { return 2 } }", FTL_ERR_MODEL, "t.kir: bad index");
 	fault(HEAD "main { } size { return -1 } }", FTL_ERR_MEMORY, "out of memory");
 	/* in a kernel the piece goes on */
 	memset(y, 0, sizeof y);
 	assert_int_equal(run_text(KERNEL("check 0:bool, msg 2 store %y[0], 5"), 8, y, &d), FTL_ERR_MODEL);
-	assert_string_equal(d.text, "bad index");
+	assert_string_equal(d.text, "t.kir: bad index");
 	assert_int_equal(y[0], 5);
 }
 

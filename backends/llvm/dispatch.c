@@ -212,7 +212,8 @@ static ftl_status embed(ftl_le *l, const char *prefix, const char *path)
 	char *s;
 
 	if (strstr(triple, "apple") || strstr(triple, "darwin") || strstr(triple, "windows"))
-		return ftl_fail(l->d, FTL_ERR_UNSUPPORTED, "weights cannot be embedded for %s: put them into a file", triple);
+		return ftl_fail(l->d, FTL_ERR_UNSUPPORTED, "weights cannot be embedded for %s: put them into a file",
+				triple);
 	s = malloc(cap);
 	if (!s)
 		return ftl_fail(l->d, FTL_ERR_MEMORY, "out of memory");

@@ -201,7 +201,7 @@ typedef struct fettle_compile_options {
 	int compile_threads; /* 0: one per core */
 	bool quick;          /* JIT: compile faster, run slower */
 	bool no_fuse;        /* every op writes its result to memory: for finding faults */
-	const char *tmpdir;   /* FETTLE_C: where a private folder for the C compiler is made; NULL: "/tmp" */
+	const char *tmpdir;  /* FETTLE_C: where a private folder for the C compiler is made; NULL: "/tmp" */
 } fettle_compile_options;
 
 /* Compile for this process. The model can be used and changed further. */

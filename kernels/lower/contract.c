@@ -74,9 +74,9 @@ static ftl_val chain_end(const ftl_lo *lo, ftl_val v, bool *out_cheap)
 }
 
 struct columns {
-	ftl_kv n0;        /* first column */
-	int nv;           /* vectors in use */
-	ftl_kv count[8];  /* per vector: lanes in use; 0 = all */
+	ftl_kv n0;       /* first column */
+	int nv;          /* vectors in use */
+	ftl_kv count[8]; /* per vector: lanes in use; 0 = all */
 };
 
 struct tile {
@@ -84,9 +84,9 @@ struct tile {
 	ftl_kv batch, m0;
 	int rows;
 	const struct columns *col;
-	ftl_kv k0, k1;     /* block of k */
+	ftl_kv k0, k1;      /* block of k */
 	ftl_kv first, last; /* is this the first / last block of k; 0 = there is only one */
-	bool direct;       /* epilogue from registers */
+	bool direct;        /* epilogue from registers */
 };
 
 /* Where partial sums of (row, vector) lie: row-major like the result, linear over its own shape. */
@@ -235,9 +235,11 @@ static void run_rows(struct tile t, ftl_kv m0, ftl_kv m1)
 		for (int r = 8; r; r /= 2) {
 			if (r >= c->mr)
 				continue;
-			s = ftl_k_if(b, ftl_k2(b, FTL_K_ne, ftl_k2(b, FTL_K_and, rest, ftl_k_i64(b, r)), ftl_k_i64(b, 0)));
+			s = ftl_k_if(b,
+				     ftl_k2(b, FTL_K_ne, ftl_k2(b, FTL_K_and, rest, ftl_k_i64(b, r)), ftl_k_i64(b, 0)));
 			/* larger powers of two come first: what lies before this part of the rest */
-			t.m0 = ftl_k2(b, FTL_K_add, mid, ftl_k2(b, FTL_K_and, rest, ftl_k_i64(b, ~(int64_t)(2 * r - 1))));
+			t.m0 = ftl_k2(b, FTL_K_add, mid,
+				      ftl_k2(b, FTL_K_and, rest, ftl_k_i64(b, ~(int64_t)(2 * r - 1))));
 			t.rows = r;
 			run_tile(&t);
 			ftl_k_end(b, &s);
@@ -298,7 +300,8 @@ ftl_status ftl_contract_emit(ftl_contract *c)
 	ftl_dim panels = ftl_dim_ceildiv(st, c->n, ftl_dim_const(st, ftl_contract_panel(c)));
 	ftl_dim blocks = ftl_dim_ceildiv(st, c->m, ftl_dim_const(st, c->mc));
 	ftl_dim count = ftl_dim_mul(st, ftl_dim_mul(st, panels, blocks), c->batch);
-	ftl_kv g, p, mb, m0, m1, np = ftl_kern_dim(k, panels), nb = ftl_kern_dim(k, blocks), kdim = ftl_kern_dim(k, c->k);
+	ftl_kv g, p, mb, m0, m1, np = ftl_kern_dim(k, panels), nb = ftl_kern_dim(k, blocks),
+				 kdim = ftl_kern_dim(k, c->k);
 	bool light;
 	ftl_val end = chain_end(lo, c->out, &light);
 	int64_t kk, cost;
@@ -320,8 +323,9 @@ ftl_status ftl_contract_emit(ftl_contract *c)
 		if (ftl_type_of(lo->g, end)->dtype == c->t)
 			c->sums = ftl_lo_ptr(lo, end);
 		else
-			c->sums = ftl_lo_temp(lo, ftl_dim_mul(st, ftl_dim_mul(st, ftl_dim_mul(st, c->m, c->n), c->batch),
-							      ftl_dim_const(st, (int64_t)ftl_dtype_bytes(c->t))));
+			c->sums = ftl_lo_temp(lo,
+					      ftl_dim_mul(st, ftl_dim_mul(st, ftl_dim_mul(st, c->m, c->n), c->batch),
+							  ftl_dim_const(st, (int64_t)ftl_dtype_bytes(c->t))));
 	}
 	t.k0 = ftl_k_i64(b, 0);
 	t.k1 = kdim;

@@ -29,9 +29,9 @@ struct ftl_contract {
 	ftl_kv (*a_elem)(ftl_contract *c, ftl_kv row, ftl_kv k);
 	/* B: address of element (0, n) of product `batch`, and the distance between rows, in elements */
 	void (*b_base)(ftl_contract *c, ftl_kv batch, ftl_kv n, ftl_kv *out_index, ftl_kv *out_stride);
-	ftl_kv b_ptr;           /* program value; packed panels or the operand */
-	ftl_dtype b_mem;        /* element type in memory behind b_ptr */
-	bool packed;            /* panels are padded with zeros: no masks when reading */
+	ftl_kv b_ptr;    /* program value; packed panels or the operand */
+	ftl_dtype b_mem; /* element type in memory behind b_ptr */
+	bool packed;     /* panels are padded with zeros: no masks when reading */
 	/* index of output element (m, n) of product `batch`: fills idx for ftl_write; n may have lanes */
 	void (*index)(ftl_contract *c, ftl_kv batch, ftl_kv m, ftl_kv n, ftl_kv *idx);
 	/* NULL, or what is done to a finished element before the epilogue (a bias) */
@@ -41,7 +41,7 @@ struct ftl_contract {
 
 	/* private */
 	ftl_kern *kern;
-	ftl_kv sums;            /* program value: memory of partial sums */
+	ftl_kv sums; /* program value: memory of partial sums */
 };
 
 /* Tile and blocks for the target and sizes. */

@@ -7,11 +7,11 @@
 
 /* Where a value that several places assign lives. */
 struct place {
-	ftl_val v;        /* the value as seen inside (loop parameter) or outside (if result) */
+	ftl_val v; /* the value as seen inside (loop parameter) or outside (if result) */
 	const ftl_type *t;
 	bool heap;
-	ftl_kv var;       /* heap: its address */
-	ftl_kv ptr;       /* planned: its address */
+	ftl_kv var; /* heap: its address */
+	ftl_kv ptr; /* planned: its address */
 	uint32_t buf;
 };
 
@@ -73,7 +73,7 @@ ftl_status ftl_prog_if(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);
 	struct place *p = FTL_NEW_N(lo->arena, struct place, n->nout);
-	bool (*fresh)[FTL_MAX_RANK] = ftl_arena_array(lo->arena, n->nout, sizeof *fresh);
+	bool(*fresh)[FTL_MAX_RANK] = ftl_arena_array(lo->arena, n->nout, sizeof *fresh);
 	ftl_kb *b = &lo->main;
 	ftl_kv cond = scalar_bool(lo, n->in[0]);
 	ftl_kscope s;
@@ -126,12 +126,13 @@ struct looping {
 	ftl_node_id id;
 	const ftl_node *n, *y;
 	const ftl_region *r;
-	uint32_t ncarry, nscan;      /* carried values, collected outputs */
-	uint32_t first_in, first_param, first_yield; /* where carried values start among operands, parameters, results */
+	uint32_t ncarry, nscan; /* carried values, collected outputs */
+	uint32_t first_in, first_param,
+		first_yield; /* where carried values start among operands, parameters, results */
 	struct place *carry;
-	struct place *scan;          /* v = the output */
-	ftl_kv *cap;                 /* heap scans: variable with the capacity in bytes */
-	ftl_kv iter;                 /* variable: passes done */
+	struct place *scan; /* v = the output */
+	ftl_kv *cap;        /* heap scans: variable with the capacity in bytes */
+	ftl_kv iter;        /* variable: passes done */
 };
 
 static void start_carried(struct looping *l)
@@ -176,7 +177,10 @@ static void carry_over(struct looping *l)
 	ftl_lo *lo = l->lo;
 	ftl_kb *b = &lo->main;
 	ftl_kv *src = FTL_NEW_N(lo->arena, ftl_kv, l->ncarry + 1);
-	FTL_VEC(struct { ftl_dim sym; ftl_kv x; }) dims = {NULL, 0, 0};
+	FTL_VEC(struct {
+		ftl_dim sym;
+		ftl_kv x;
+	}) dims = {NULL, 0, 0};
 
 	for (uint32_t i = 0; i < l->ncarry; i++) {
 		ftl_val y = l->y->in[l->first_yield + i], root = ftl_lo_root(lo, y);
@@ -186,9 +190,11 @@ static void carry_over(struct looping *l)
 		if (p->heap) {
 			src[i] = heap_copy(lo, y);
 			for (int d = 0; d < t->rank; d++)
-				if (ftl_dim_get(lo->g->st, p->t->dims[d])->kind == FTL_DIM_SYM && p->t->dims[d] != t->dims[d])
-					ftl_vec_push(lo->arena, &dims,
-						     ((__typeof__(*dims.v)){p->t->dims[d], ftl_lo_dim(lo, t->dims[d])}));
+				if (ftl_dim_get(lo->g->st, p->t->dims[d])->kind == FTL_DIM_SYM &&
+				    p->t->dims[d] != t->dims[d])
+					ftl_vec_push(
+						lo->arena, &dims,
+						((__typeof__(*dims.v)){p->t->dims[d], ftl_lo_dim(lo, t->dims[d])}));
 		} else if (root == p->v) {
 			src[i] = 0; /* unchanged */
 		} else {
@@ -226,8 +232,8 @@ static void carry_over(struct looping *l)
 }
 
 /* Copy rows: piece o moves `inner` bytes from src + src_at + o * src_step to dst + dst_at + o * dst_step. */
-static void strided_copy(struct looping *l, ftl_kv dst, ftl_kv src, ftl_kv outer, ftl_kv inner, ftl_kv dst_at, ftl_kv dst_step,
-			 ftl_kv src_at, ftl_kv src_step)
+static void strided_copy(struct looping *l, ftl_kv dst, ftl_kv src, ftl_kv outer, ftl_kv inner, ftl_kv dst_at,
+			 ftl_kv dst_step, ftl_kv src_at, ftl_kv src_step)
 {
 	ftl_kern *k = ftl_kern_begin(l->lo, l->id, "slice");
 	ftl_kb *b = ftl_kern_b(k);
@@ -235,7 +241,8 @@ static void strided_copy(struct looping *l, ftl_kv dst, ftl_kv src, ftl_kv outer
 	ftl_kv to = ftl_k2(b, FTL_K_add, ftl_kern_arg(k, dst_at), ftl_k2(b, FTL_K_mul, g, ftl_kern_arg(k, dst_step)));
 	ftl_kv from = ftl_k2(b, FTL_K_add, ftl_kern_arg(k, src_at), ftl_k2(b, FTL_K_mul, g, ftl_kern_arg(k, src_step)));
 
-	ftl_k_copy(b, ftl_k_offset(b, ftl_kern_arg(k, dst), to), ftl_k_offset(b, ftl_kern_arg(k, src), from), ftl_kern_arg(k, inner));
+	ftl_k_copy(b, ftl_k_offset(b, ftl_kern_arg(k, dst), to), ftl_k_offset(b, ftl_kern_arg(k, src), from),
+		   ftl_kern_arg(k, inner));
 	ftl_kern_launch(k, outer, 256);
 }
 
@@ -297,8 +304,8 @@ static void collect(struct looping *l, uint32_t i, ftl_kv at, int axis)
 		}
 		inner = extent(lo, t, axis, t->rank, true);
 		step = ftl_k2(b, FTL_K_mul, inner, ftl_lo_dim(lo, p->t->dims[axis]));
-		strided_copy(l, dst, src, extent(lo, t, 0, axis, false), inner, ftl_k2(b, FTL_K_mul, at, inner), step, ftl_k_i64(b, 0),
-			     inner);
+		strided_copy(l, dst, src, extent(lo, t, 0, axis, false), inner, ftl_k2(b, FTL_K_mul, at, inner), step,
+			     ftl_k_i64(b, 0), inner);
 	}
 }
 
@@ -367,7 +374,10 @@ ftl_status ftl_prog_loop(ftl_lo *lo, ftl_node_id id)
 	l->first_yield = 1;
 	prepare(l, lo, id);
 	if (n->in[0])
-		max = ftl_k_cast(b, ftl_k_load(b, ftl_type_of(lo->g, n->in[0])->dtype, ftl_lo_ptr(lo, n->in[0]), ftl_k_i64(b, 0), 1), FTL_I64);
+		max = ftl_k_cast(b,
+				 ftl_k_load(b, ftl_type_of(lo->g, n->in[0])->dtype, ftl_lo_ptr(lo, n->in[0]),
+					    ftl_k_i64(b, 0), 1),
+				 FTL_I64);
 	go = ftl_k_var(b, n->in[1] ? scalar_bool(lo, n->in[1]) : ftl_k_int(b, FTL_KT_BOOL, 1));
 	iter_ptr = ftl_lo_storage(lo, ftl_type_of(lo->g, l->r->params.v[0]), &buf);
 	cond_ptr = ftl_lo_storage(lo, ftl_type_of(lo->g, l->r->params.v[1]), &buf);
@@ -431,7 +441,8 @@ ftl_status ftl_prog_scan(ftl_lo *lo, ftl_node_id id)
 		axis[l->nscan + k] = a;
 		len_k = ftl_lo_dim(lo, t->dims[a]);
 		if (len && len_k != len)
-			ftl_k_check(b, ftl_k2(b, FTL_K_eq, len, len_k), ftl_lo_msg(lo, n, "scanned inputs differ in length"));
+			ftl_k_check(b, ftl_k2(b, FTL_K_eq, len, len_k),
+				    ftl_lo_msg(lo, n, "scanned inputs differ in length"));
 		len = len_k;
 	}
 	if (!len)
@@ -467,8 +478,8 @@ ftl_status ftl_prog_scan(ftl_lo *lo, ftl_node_id id)
 			lo->val[param].heap = true;
 			ftl_vec_push(lo->arena, &lo->heap, param);
 		}
-		strided_copy(l, dst, src, extent(lo, t, 0, a, false), inner, ftl_k_i64(b, 0), inner, ftl_k2(b, FTL_K_mul, pos, inner),
-			     ftl_k2(b, FTL_K_mul, inner, len));
+		strided_copy(l, dst, src, extent(lo, t, 0, a, false), inner, ftl_k_i64(b, 0), inner,
+			     ftl_k2(b, FTL_K_mul, pos, inner), ftl_k2(b, FTL_K_mul, inner, len));
 	}
 	{
 		/* heap slices made here belong to the pass, not to the region around */
@@ -484,7 +495,8 @@ ftl_status ftl_prog_scan(ftl_lo *lo, ftl_node_id id)
 		for (uint32_t k = 0; k < l->nscan; k++) {
 			bool back = k < at->out_reverse.n && at->out_reverse.v[k];
 
-			collect(l, k, back ? ftl_k2(b, FTL_K_sub, ftl_k2(b, FTL_K_sub, len, ftl_k_i64(b, 1)), i) : i, (int)axis[k]);
+			collect(l, k, back ? ftl_k2(b, FTL_K_sub, ftl_k2(b, FTL_K_sub, len, ftl_k_i64(b, 1)), i) : i,
+				(int)axis[k]);
 		}
 		carry_over(l);
 		ftl_lo_region_end(lo, left);

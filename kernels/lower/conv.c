@@ -15,13 +15,13 @@ struct conv {
 	ftl_contract c; /* first */
 	const ftl_node *n;
 	ftl_val x, w, bias;
-	int nd;                                /* spatial dims */
+	int nd; /* spatial dims */
 	int64_t stride[MAX_SPATIAL], dilation[MAX_SPATIAL], group;
-	ftl_dim pad[2 * MAX_SPATIAL];          /* begins, then ends */
-	ftl_dim in[MAX_SPATIAL];               /* padded input size */
-	ftl_dim cg, og;                        /* channels per group, in and out */
+	ftl_dim pad[2 * MAX_SPATIAL]; /* begins, then ends */
+	ftl_dim in[MAX_SPATIAL];      /* padded input size */
+	ftl_dim cg, og;               /* channels per group, in and out */
 	const ftl_type *xt, *wt, *ot;
-	ftl_kv src;                            /* program value: the padded input in compute type or x itself */
+	ftl_kv src; /* program value: the padded input in compute type or x itself */
 	ftl_dtype src_mem;
 };
 
@@ -62,7 +62,8 @@ static void pad_input(struct conv *v)
 	dims[1] = v->xt->dims[1];
 	for (int d = 0; d < v->nd; d++)
 		dims[d + 2] = v->in[d];
-	v->src = ftl_lo_temp(lo, ftl_dim_mul(st, dim_product(st, dims, r), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(v->src_mem))));
+	v->src = ftl_lo_temp(
+		lo, ftl_dim_mul(st, dim_product(st, dims, r), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(v->src_mem))));
 	k = ftl_kern_begin(lo, v->c.node, "pad");
 	b = ftl_kern_b(k);
 	ptr = ftl_kern_arg(k, v->src);
@@ -78,11 +79,13 @@ static void pad_input(struct conv *v)
 		inside = ftl_k2(b, FTL_K_and, inside, ftl_k2(b, FTL_K_lt, src[d], ftl_kern_dim(k, v->xt->dims[d])));
 	}
 	row = ftl_k2(b, FTL_K_mul, grid, ftl_kern_dim(k, dims[r - 1]));
-	ftl_k_zero(b, ftl_k_offset(b, ptr, ftl_k2(b, FTL_K_mul, row, ftl_k_i64(b, (int64_t)ftl_dtype_bytes(v->src_mem)))),
-		   ftl_k2(b, FTL_K_mul, ftl_kern_dim(k, dims[r - 1]), ftl_k_i64(b, (int64_t)ftl_dtype_bytes(v->src_mem))));
+	ftl_k_zero(
+		b, ftl_k_offset(b, ptr, ftl_k2(b, FTL_K_mul, row, ftl_k_i64(b, (int64_t)ftl_dtype_bytes(v->src_mem)))),
+		ftl_k2(b, FTL_K_mul, ftl_kern_dim(k, dims[r - 1]), ftl_k_i64(b, (int64_t)ftl_dtype_bytes(v->src_mem))));
 	s = ftl_k_if(b, inside);
 	/* negative padding crops */
-	last = ftl_k2(b, FTL_K_max, ftl_k2(b, FTL_K_sub, ftl_k_i64(b, 0), ftl_kern_dim(k, v->pad[v->nd - 1])), ftl_k_i64(b, 0));
+	last = ftl_k2(b, FTL_K_max, ftl_k2(b, FTL_K_sub, ftl_k_i64(b, 0), ftl_kern_dim(k, v->pad[v->nd - 1])),
+		      ftl_k_i64(b, 0));
 	end = ftl_k2(b, FTL_K_sub, ftl_kern_dim(k, dims[r - 1]), ftl_kern_dim(k, v->pad[v->nd - 1]));
 	end = ftl_k2(b, FTL_K_min, end, ftl_kern_dim(k, v->xt->dims[r - 1]));
 	for (ftl_vloop l = ftl_vloop_begin(k, last, end, ftl_kern_width(k, v->src_mem)); ftl_vloop_next(&l);) {
@@ -214,7 +217,8 @@ static ftl_kv pack_patches(struct conv *v)
 	ftl_lo *lo = c->lo;
 	ftl_symtab *st = lo->g->st;
 	int64_t panel = ftl_contract_panel(c);
-	ftl_dim panels = ftl_dim_ceildiv(st, c->n, ftl_dim_const(st, panel)), pieces = ftl_dim_mul(st, panels, c->batch);
+	ftl_dim panels = ftl_dim_ceildiv(st, c->n, ftl_dim_const(st, panel)),
+		pieces = ftl_dim_mul(st, panels, c->batch);
 	ftl_dim taps = dim_product(st, v->wt->dims + 2, v->nd);
 	ftl_kern *k = ftl_kern_begin(lo, c->node, "patches");
 	ftl_kb *b = ftl_kern_b(k);
@@ -224,14 +228,17 @@ static ftl_kv pack_patches(struct conv *v)
 	ftl_kv batch = ftl_k2(b, FTL_K_div, g, ftl_kern_dim(k, panels));
 	ftl_kv n0 = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_rem, g, ftl_kern_dim(k, panels)), ftl_k_i64(b, panel));
 	/* groups of one image follow each other, so (image, group) counts channels by cg */
-	ftl_kv chan = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, batch, ftl_kern_dim(k, v->cg)), ftl_kern_dim(k, channel_size(v)));
+	ftl_kv chan = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, batch, ftl_kern_dim(k, v->cg)),
+			     ftl_kern_dim(k, channel_size(v)));
 	ftl_kv to = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, c->k)), ftl_k_i64(b, panel));
 	ftl_kv nn = ftl_kern_dim(k, c->n), last = ftl_k2(b, FTL_K_sub, nn, ftl_k_i64(b, 1));
 
 	for (int j = 0; j < c->nv; j++) {
 		ftl_kv first = ftl_k2(b, FTL_K_add, n0, ftl_k_i64(b, (int64_t)j * c->width));
-		ftl_kv pos = ftl_k2(b, FTL_K_min, ftl_k_ramp(b, first, ftl_k_i64(b, 1), c->width), ftl_k_splat(b, last, c->width));
-		ftl_kv start = patch_start(v, k, pos); /* columns past the end repeat the last one; nobody stores them */
+		ftl_kv pos = ftl_k2(b, FTL_K_min, ftl_k_ramp(b, first, ftl_k_i64(b, 1), c->width),
+				    ftl_k_splat(b, last, c->width));
+		ftl_kv start = patch_start(v, k,
+					   pos); /* columns past the end repeat the last one; nobody stores them */
 		ftl_kv s0 = ftl_k_extract(b, start, 0), s1 = ftl_k_extract(b, start, c->width - 1);
 		/* starts grow strictly, so this distance means neighbours, unless the last column was repeated */
 		ftl_kv row = ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_sub, s1, s0), ftl_k_i64(b, c->width - 1));
@@ -240,11 +247,13 @@ static ftl_kv pack_patches(struct conv *v)
 		ftl_kv off, at, x;
 
 		/* starts grow by at least 1 a column, so a spread of width - 1 means consecutive ones: unless the end repeats */
-		row = ftl_k2(b, FTL_K_and, row, ftl_k2(b, FTL_K_le, ftl_k2(b, FTL_K_add, first, ftl_k_i64(b, c->width)), nn));
+		row = ftl_k2(b, FTL_K_and, row,
+			     ftl_k2(b, FTL_K_le, ftl_k2(b, FTL_K_add, first, ftl_k_i64(b, c->width)), nn));
 		ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
 		tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, taps), 1);
-		off = ftl_k2(b, FTL_K_add, tap_offset(v, k, tap.index),
-			     ftl_k2(b, FTL_K_add, chan, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, channel_size(v)))));
+		off = ftl_k2(
+			b, FTL_K_add, tap_offset(v, k, tap.index),
+			ftl_k2(b, FTL_K_add, chan, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, channel_size(v)))));
 		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, taps)), tap.index);
 		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, at, ftl_k_i64(b, panel)), to);
 		at = ftl_k2(b, FTL_K_add, at, ftl_k_i64(b, (int64_t)j * c->width));
@@ -300,15 +309,20 @@ static ftl_status emit_direct(struct conv *v)
 	rows = dim_product(st, v->ot->dims, r - 1);
 	ftl_delinear(k, v->ot->dims, r - 1, ftl_kern_grid(k), idx);
 	g = ftl_k2(b, FTL_K_div, idx[1], ftl_kern_dim(k, v->og));
-	chan = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, idx[0], ftl_kern_dim(k, v->xt->dims[1])), ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, v->cg)));
+	chan = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, idx[0], ftl_kern_dim(k, v->xt->dims[1])),
+		      ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, v->cg)));
 	w0 = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, idx[1], ftl_kern_dim(k, v->cg)), ftl_kern_dim(k, taps));
 	last_stride = ftl_k_i64(b, one);
-	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, v->ot->dims[r - 1]), ftl_kern_width(k, v->c.t)); ftl_vloop_next(&l);) {
+	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, v->ot->dims[r - 1]),
+					   ftl_kern_width(k, v->c.t));
+	     ftl_vloop_next(&l);) {
 		ftl_kv start = ftl_k_i64(b, 0), acc, at, wi, x, y, off;
 		ftl_kscope ic, tap;
 
 		for (int d = 0; d + 1 < v->nd; d++)
-			start = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_add, start, ftl_k2(b, FTL_K_mul, idx[d + 2], ftl_k_i64(b, v->stride[d]))),
+			start = ftl_k2(b, FTL_K_mul,
+				       ftl_k2(b, FTL_K_add, start,
+					      ftl_k2(b, FTL_K_mul, idx[d + 2], ftl_k_i64(b, v->stride[d]))),
 				       ftl_kern_dim(k, v->in[d + 1]));
 		acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(v->c.t, l.lanes), 0));
 		ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
@@ -316,7 +330,8 @@ static ftl_status emit_direct(struct conv *v)
 		off = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_add, chan, ic.index), ftl_kern_dim(k, channel_size(v)));
 		off = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_add, off, start), tap_offset(v, k, tap.index));
 		at = ftl_k2(b, FTL_K_add, off, ftl_k2(b, FTL_K_mul, l.i, last_stride));
-		wi = ftl_k2(b, FTL_K_add, w0, ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, taps)), tap.index));
+		wi = ftl_k2(b, FTL_K_add, w0,
+			    ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, taps)), tap.index));
 		x = ftl_k_cast(b, ftl_k_load(b, v->src_mem, src, at, 1), v->c.t);
 		y = ftl_k_splat(b, ftl_k_cast(b, ftl_read_flat(k, v->w, wi, 1), v->c.t), l.lanes);
 		ftl_k_set(b, acc, ftl_k_fma(b, x, y, ftl_k_get(b, acc)));

@@ -31,7 +31,8 @@ ftl_status ftl_nest_dft(ftl_lo *lo, ftl_node_id id)
 	have = ftl_k2(b, FTL_K_min, len, ftl_kern_dim(k, xt->dims[axis]));
 	re = ftl_k_var(b, ftl_k_num(b, f64, 0));
 	im = ftl_k_var(b, ftl_k_num(b, f64, 0));
-	w = ftl_k2(b, FTL_K_div, ftl_k_num(b, f64, a->inverse ? 6.283185307179586476925 : -6.283185307179586476925), ftl_k_cast(b, len, FTL_F64));
+	w = ftl_k2(b, FTL_K_div, ftl_k_num(b, f64, a->inverse ? 6.283185307179586476925 : -6.283185307179586476925),
+		   ftl_k_cast(b, len, FTL_F64));
 	t = ftl_k_for(b, ftl_k_i64(b, 0), have, 1);
 	phase = ftl_k2(b, FTL_K_rem, ftl_k2(b, FTL_K_mul, idx[axis], t.index), len);
 	phase = ftl_k2(b, FTL_K_mul, w, ftl_k_cast(b, phase, FTL_F64));
@@ -54,10 +55,14 @@ ftl_status ftl_nest_dft(ftl_lo *lo, ftl_node_id id)
 
 		mirrored = ftl_k_select(b, inner, ftl_k_num(b, f64, 2), mirrored);
 	}
-	ftl_k_set(b, re, ftl_k2(b, FTL_K_add, ftl_k_get(b, re),
-				ftl_k2(b, FTL_K_mul, mirrored, ftl_k2(b, FTL_K_sub, ftl_k2(b, FTL_K_mul, x, c), ftl_k2(b, FTL_K_mul, y, s)))));
-	ftl_k_set(b, im, ftl_k2(b, FTL_K_add, ftl_k_get(b, im),
-				ftl_k2(b, FTL_K_mul, mirrored, ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, x, s), ftl_k2(b, FTL_K_mul, y, c)))));
+	ftl_k_set(b, re,
+		  ftl_k2(b, FTL_K_add, ftl_k_get(b, re),
+			 ftl_k2(b, FTL_K_mul, mirrored,
+				ftl_k2(b, FTL_K_sub, ftl_k2(b, FTL_K_mul, x, c), ftl_k2(b, FTL_K_mul, y, s)))));
+	ftl_k_set(b, im,
+		  ftl_k2(b, FTL_K_add, ftl_k_get(b, im),
+			 ftl_k2(b, FTL_K_mul, mirrored,
+				ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, x, s), ftl_k2(b, FTL_K_mul, y, c)))));
 	ftl_k_end(b, &t);
 	{
 		ftl_kv scale = ftl_k_num(b, f64, 1);

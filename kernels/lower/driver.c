@@ -29,9 +29,18 @@ const ftl_lower_info *ftl_lower_get(ftl_op op)
 
 /* ---- small questions ---- */
 
-const ftl_graph *ftl_lo_graph(const ftl_lo *lo) { return lo->g; }
-const ftl_target *ftl_lo_target(const ftl_lo *lo) { return lo->target; }
-ftl_kb *ftl_lo_main(ftl_lo *lo) { return &lo->main; }
+const ftl_graph *ftl_lo_graph(const ftl_lo *lo)
+{
+	return lo->g;
+}
+const ftl_target *ftl_lo_target(const ftl_lo *lo)
+{
+	return lo->target;
+}
+ftl_kb *ftl_lo_main(ftl_lo *lo)
+{
+	return &lo->main;
+}
 
 ftl_status ftl_lo_fail(ftl_lo *lo, ftl_node_id n, const char *fmt, ...)
 {
@@ -200,7 +209,8 @@ ftl_kv ftl_lo_bytes_checked(ftl_lo *lo, const ftl_type *t)
 	if (unknown) {
 		ftl_kv ok = ftl_k2(b, FTL_K_le, f, ftl_k_float(b, FTL_KT(FTL_F64, 1), MAX_BYTES));
 
-		ftl_k_check(b, ok, ftl_lo_msg(lo, ftl_node_get(lo->g, lo->node), "the result would need more than 64 TB"));
+		ftl_k_check(b, ok,
+			    ftl_lo_msg(lo, ftl_node_get(lo->g, lo->node), "the result would need more than 64 TB"));
 	}
 	return n;
 }
@@ -314,8 +324,14 @@ ftl_kern *ftl_kern_begin(ftl_lo *lo, ftl_node_id id, const char *what)
 	return k;
 }
 
-ftl_kb *ftl_kern_b(ftl_kern *k) { return &k->b; }
-ftl_lo *ftl_kern_lo(ftl_kern *k) { return k->lo; }
+ftl_kb *ftl_kern_b(ftl_kern *k)
+{
+	return &k->b;
+}
+ftl_lo *ftl_kern_lo(ftl_kern *k)
+{
+	return k->lo;
+}
 
 int ftl_kern_width(const ftl_kern *k, ftl_dtype t)
 {
@@ -533,7 +549,8 @@ ftl_status ftl_lo_node(ftl_lo *lo, ftl_node_id id)
 	lo->node = what;
 	for (uint32_t k = 0; k < n->nout; k++)
 		if (is_absurd(lo, ftl_type_of(lo->g, n->out[k])))
-			return ftl_fail_node(lo->g, what, lo->diag, FTL_ERR_LIMIT, "the result has dims of more than 64 TB");
+			return ftl_fail_node(lo->g, what, lo->diag, FTL_ERR_LIMIT,
+					     "the result has dims of more than 64 TB");
 	for (ftl_node_id u = what;; u = ftl_value_get(lo->g, ftl_node_get(lo->g, u)->out[0])->uses.v[0]) {
 		if (ftl_lower_get(ftl_node_get(lo->g, u)->op)->kind == FTL_LOWER_MAP)
 			ftl_lo_check_broadcast(lo, u);
@@ -542,16 +559,12 @@ ftl_status ftl_lo_node(ftl_lo *lo, ftl_node_id id)
 	}
 	FTL_TRY(ftl_bind_dynamic(lo, what));
 	switch (low->kind) {
-	case FTL_LOWER_MAP:
-		FTL_TRY(ftl_map_nest(lo, what));
-		break;
+	case FTL_LOWER_MAP: FTL_TRY(ftl_map_nest(lo, what)); break;
 	case FTL_LOWER_POINT:
 		FTL_TRY(ftl_point_nest(lo, what, n->out[0], low->point, true, ftl_op_get(n->op)->name));
 		break;
 	case FTL_LOWER_NEST:
-	case FTL_LOWER_PROG:
-		FTL_TRY(low->nest(lo, what));
-		break;
+	case FTL_LOWER_PROG: FTL_TRY(low->nest(lo, what)); break;
 	}
 	ftl_lo_temps_end(lo, 0);
 	free_dead(lo, lo->number[id]);
@@ -648,16 +661,21 @@ static void bind_inputs(ftl_lo *lo)
 			hi_v = n->hi > INT64_C(1) << 40 ? INT64_C(1) << 40 : n->hi;
 			if (lo->entry[dim] == SYM_ENTRY) {
 				ok = ftl_k2(b, FTL_K_eq, x, ftl_k_get(b, lo->sym[dim]));
-				ftl_k_check(b, ok,
-					    ftl_kmodule_msg(lo->m, "input \"%s\": dim %d must equal the other dims named \"%s\"", name, d, n->name));
+				ftl_k_check(
+					b, ok,
+					ftl_kmodule_msg(lo->m,
+							"input \"%s\": dim %d must equal the other dims named \"%s\"",
+							name, d, n->name));
 				continue;
 			}
 			ftl_k_set(b, lo->sym[dim], x);
 			lo->entry[dim] = SYM_ENTRY;
-			ok = ftl_k2(b, FTL_K_and, ftl_k2(b, FTL_K_le, ftl_k_i64(b, lo_v), x), ftl_k2(b, FTL_K_le, x, ftl_k_i64(b, hi_v)));
+			ok = ftl_k2(b, FTL_K_and, ftl_k2(b, FTL_K_le, ftl_k_i64(b, lo_v), x),
+				    ftl_k2(b, FTL_K_le, x, ftl_k_i64(b, hi_v)));
 			ftl_k_check(b, ok,
-				    ftl_kmodule_msg(lo->m, "input \"%s\": dim %d (\"%s\") must be between %lld and %lld", name, d, n->name,
-						    (long long)lo_v, (long long)hi_v));
+				    ftl_kmodule_msg(lo->m,
+						    "input \"%s\": dim %d (\"%s\") must be between %lld and %lld", name,
+						    d, n->name, (long long)lo_v, (long long)hi_v));
 		}
 	}
 	/* constants and expressions, now that every symbol has its value */
@@ -674,7 +692,9 @@ static void bind_inputs(ftl_lo *lo)
 			ftl_text_init(&want, lo->arena);
 			ftl_dim_print(g->st, &want, dim);
 			ok = ftl_k2(b, FTL_K_eq, ftl_k_in_dim(b, i, (uint32_t)d), ftl_lo_dim(lo, dim));
-			ftl_k_check(b, ok, ftl_kmodule_msg(lo->m, "input \"%s\": dim %d must be %s", v->name ? v->name : "", d, want.v));
+			ftl_k_check(b, ok,
+				    ftl_kmodule_msg(lo->m, "input \"%s\": dim %d must be %s", v->name ? v->name : "", d,
+						    want.v));
 		}
 	}
 }
@@ -722,10 +742,8 @@ static void finish_outputs(ftl_lo *lo)
 
 const ftl_target ftl_target_scalar = {"scalar", 0, 16, false, 32 << 10, 256 << 10};
 static const ftl_target targets[] = {
-	{"scalar", 0, 16, false, 32 << 10, 256 << 10},
-	{"sse2", 16, 16, false, 32 << 10, 256 << 10},
-	{"avx2", 32, 16, true, 32 << 10, 256 << 10},
-	{"avx512", 64, 32, true, 32 << 10, 1 << 20},
+	{"scalar", 0, 16, false, 32 << 10, 256 << 10}, {"sse2", 16, 16, false, 32 << 10, 256 << 10},
+	{"avx2", 32, 16, true, 32 << 10, 256 << 10},   {"avx512", 64, 32, true, 32 << 10, 1 << 20},
 	{"neon", 16, 32, true, 64 << 10, 512 << 10},
 };
 

@@ -36,7 +36,8 @@ static ftl_kv load_at(ftl_kern *k, ftl_val v, ftl_kv linear, int lanes)
 			ftl_kv in = ftl_k2(&k->b, FTL_K_lt, lane, ftl_k_splat(&k->b, k->mask, n));
 			ftl_kv first = ftl_k_extract(&k->b, linear, 0);
 
-			x = ftl_k_load(&k->b, mem, ptr, ftl_k_select(&k->b, in, linear, ftl_k_splat(&k->b, first, n)), 1);
+			x = ftl_k_load(&k->b, mem, ptr, ftl_k_select(&k->b, in, linear, ftl_k_splat(&k->b, first, n)),
+				       1);
 		}
 	} else {
 		x = ftl_k_load(&k->b, mem, ptr, linear, lanes);
@@ -141,7 +142,8 @@ ftl_kv ftl_read(ftl_kern *k, ftl_val v, const ftl_kv *idx)
 			if (c->leaf.v[i].v != v)
 				continue;
 			for (int j = 0; j < c->n; j++)
-				lin = ftl_k2(&k->b, FTL_K_add, lin, ftl_k2(&k->b, FTL_K_mul, idx[j], c->leaf.v[i].stride[j]));
+				lin = ftl_k2(&k->b, FTL_K_add, lin,
+					     ftl_k2(&k->b, FTL_K_mul, idx[j], c->leaf.v[i].stride[j]));
 			return load_at(k, v, lin, 1);
 		}
 		assert(!"leaf of an elementwise kernel was not planned");
@@ -170,7 +172,8 @@ void ftl_write(ftl_kern *k, ftl_val v, const ftl_kv *idx, ftl_kv x)
 		ftl_node_id u = ftl_value_get(g, v)->uses.v[0];
 		uint32_t mark = k->over.n;
 
-		ftl_vec_push(k->lo->arena, &k->over, ((__typeof__(*k->over.v)){v, ftl_k_cast(&k->b, x, ftl_dtype_compute(mem))}));
+		ftl_vec_push(k->lo->arena, &k->over,
+			     ((__typeof__(*k->over.v)){v, ftl_k_cast(&k->b, x, ftl_dtype_compute(mem))}));
 		v = ftl_node_get(g, u)->out[0];
 		mem = ftl_type_of(g, v)->dtype;
 		x = ftl_k_cast(&k->b, ftl_eval(k, v, idx), mem);
@@ -277,7 +280,8 @@ static void nest_rows(struct nest *s)
 		scope = ftl_k_for(&k->b, lo_i, hi_i, 1);
 		r = scope.index;
 		ftl_delinear(k, s->dims, s->rank - 1, r, idx);
-		for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(&k->b, 0), ftl_kern_dim(k, last), s->width); ftl_vloop_next(&l);) {
+		for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(&k->b, 0), ftl_kern_dim(k, last), s->width);
+		     ftl_vloop_next(&l);) {
 			idx[s->rank - 1] = l.i;
 			s->body(s, idx);
 		}
@@ -328,7 +332,8 @@ static void find_leaves(ftl_lo *lo, ftl_val v, ftl_collapse *c)
 			continue;
 		if (lo->val[n->in[i]].how != FTL_HOW_MEMORY) {
 			/* an anchor's own element is in a register, what was fused behind it has operands */
-			if (ftl_lower_get(ftl_node_get(lo->g, ftl_value_get(lo->g, n->in[i])->def)->op)->kind == FTL_LOWER_MAP)
+			if (ftl_lower_get(ftl_node_get(lo->g, ftl_value_get(lo->g, n->in[i])->def)->op)->kind ==
+			    FTL_LOWER_MAP)
 				find_leaves(lo, n->in[i], c);
 			continue;
 		}
@@ -388,15 +393,12 @@ static void leaf_strides(ftl_kern *k, const ftl_type *out, ftl_collapse *c)
 			for (int d = at + 1; d > 0 && d < t->rank; d++)
 				stride = ftl_dim_mul(st, stride, t->dims[d]);
 			switch (leaf_walk(lo, out, t, end)) {
-			case WALK_ONE:
-				c->leaf.v[i].stride[j] = ftl_k_i64(&k->b, 0);
-				break;
-			case WALK_FULL:
-				c->leaf.v[i].stride[j] = ftl_kern_dim(k, stride);
-				break;
+			case WALK_ONE: c->leaf.v[i].stride[j] = ftl_k_i64(&k->b, 0); break;
+			case WALK_FULL: c->leaf.v[i].stride[j] = ftl_kern_dim(k, stride); break;
 			case WALK_UNKNOWN:
 				one = ftl_k2(&k->b, FTL_K_eq, ftl_kern_dim(k, t->dims[at]), ftl_k_i64(&k->b, 1));
-				c->leaf.v[i].stride[j] = ftl_k_select(&k->b, one, ftl_k_i64(&k->b, 0), ftl_kern_dim(k, stride));
+				c->leaf.v[i].stride[j] = ftl_k_select(&k->b, one, ftl_k_i64(&k->b, 0),
+								      ftl_kern_dim(k, stride));
 				break;
 			}
 		}
@@ -489,8 +491,8 @@ static void offer_in_place(ftl_lo *lo, ftl_val out, const ftl_collapse *c)
 		ftl_val root = ftl_lo_root(lo, c->leaf.v[i].v);
 		bool alone = true;
 
-		if (!lo->val[root].buf || ftl_dtype_bytes(t->dtype) != ftl_dtype_bytes(o->dtype) || t->rank != o->rank ||
-		    (o->rank && memcmp(t->dims, o->dims, (size_t)o->rank * sizeof *o->dims)))
+		if (!lo->val[root].buf || ftl_dtype_bytes(t->dtype) != ftl_dtype_bytes(o->dtype) ||
+		    t->rank != o->rank || (o->rank && memcmp(t->dims, o->dims, (size_t)o->rank * sizeof *o->dims)))
 			continue;
 		for (uint32_t j = 0; j < c->leaf.n; j++)
 			alone &= j == i || ftl_lo_root(lo, c->leaf.v[j].v) != root;

@@ -64,7 +64,8 @@ static void plan_region(ftl_lo *lo, ftl_region_id r, uint32_t *size)
 			int length = 0;
 
 			/* a node belongs to one chain: a second anchor that feeds it keeps its memory */
-			while (u && length++ < MAX_FUSED && !lo->anchor[u] && lo->val[ftl_node_get(g, u)->out[0]].how == FTL_HOW_MEMORY) {
+			while (u && length++ < MAX_FUSED && !lo->anchor[u] &&
+			       lo->val[ftl_node_get(g, u)->out[0]].how == FTL_HOW_MEMORY) {
 				lo->val[ftl_node_get(g, from)->out[0]].how = FTL_HOW_EPILOGUE;
 				end = from = u;
 				u = single_map_reader(lo, ftl_node_get(g, u)->out[0]);

@@ -15,13 +15,13 @@ enum { PACK_ROWS = 6 };
 struct mm {
 	ftl_contract c; /* first: callbacks get at the rest */
 	ftl_val a, b;
-	bool a_vec, b_vec;     /* 1-D operands */
+	bool a_vec, b_vec; /* 1-D operands */
 	bool trans_a, trans_b;
-	bool folded;           /* a's batch dims are rows */
-	int nbatch;            /* out batch dims */
-	ftl_dim am, ak;        /* a's own matrix: rows and columns before transposing */
+	bool folded;    /* a's batch dims are rows */
+	int nbatch;     /* out batch dims */
+	ftl_dim am, ak; /* a's own matrix: rows and columns before transposing */
 	int64_t panel_rows;
-	int64_t panel;         /* columns of packed panels: the tile's, or a multiple of them */
+	int64_t panel; /* columns of packed panels: the tile's, or a multiple of them */
 };
 
 static const ftl_type *type_of(const struct mm *p, ftl_val v)
@@ -95,7 +95,8 @@ static void b_packed(ftl_contract *c, ftl_kv batch, ftl_kv n, ftl_kv *index, ftl
 	ftl_symtab *st = c->lo->g->st;
 	ftl_dim cols = ftl_dim_mul(st, ftl_dim_ceildiv(st, c->n, ftl_dim_const(st, panel)), ftl_dim_const(st, panel));
 	ftl_kv size = ftl_k2(b, FTL_K_mul, ftl_kern_dim(c->kern, cols), ftl_kern_dim(c->kern, c->k));
-	ftl_kv start = p->folded || p->b_vec ? ftl_k_i64(b, 0) : ftl_k2(b, FTL_K_mul, batch_of(p, c->kern, p->b, batch), size);
+	ftl_kv start = p->folded || p->b_vec ? ftl_k_i64(b, 0)
+					     : ftl_k2(b, FTL_K_mul, batch_of(p, c->kern, p->b, batch), size);
 
 	if (panel != ftl_contract_panel(c)) {
 		ftl_kv within = ftl_k2(b, FTL_K_rem, n, ftl_k_i64(b, panel));
@@ -143,8 +144,8 @@ static void free_packed(void *p)
 
 /* b[k][n] (or [n][k]) to panels, in the compute type. Weights layout, done once at compile time.
  * f32 in, f32 out is the common case and goes by plain copies. */
-static void pack_matrix(const ftl_blob *blob, ftl_dtype t, ftl_dtype to, size_t at, int64_t k, int64_t n, bool trans, int64_t panel,
-			uint8_t *out)
+static void pack_matrix(const ftl_blob *blob, ftl_dtype t, ftl_dtype to, size_t at, int64_t k, int64_t n, bool trans,
+			int64_t panel, uint8_t *out)
 {
 	size_t size = ftl_dtype_bytes(t), osize = ftl_dtype_bytes(to);
 	const uint8_t *src = (const uint8_t *)blob->data + at * size;
@@ -213,12 +214,13 @@ static ftl_status pack_constant(struct mm *p, const ftl_blob *blob, ftl_kv *out)
 	mem = bytes ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL;
 	if (bytes && !mem)
 		return ftl_fail(lo->diag, FTL_ERR_MEMORY, "out of memory while packing %zu bytes of weights", bytes);
-	if (cols != n || bytes % 64)
+	if (mem && (cols != n || bytes % 64))
 		memset(mem, 0, (bytes + 63) / 64 * 64);
 	/* the packed bytes are a function of the source's content and the key; its pages are read for the last time below */
 	packed->hash = ftl_hash(key + 1, sizeof key - sizeof *key, ftl_blob_hash(blob)) | 1;
 	for (int64_t i = 0; i < batch; i++)
-		pack_matrix(blob, t->dtype, c->t, (size_t)(i * k * n), k, n, p->trans_b, panel, mem + (size_t)(i * per) * osize);
+		pack_matrix(blob, t->dtype, c->t, (size_t)(i * k * n), k, n, p->trans_b, panel,
+			    mem + (size_t)(i * per) * osize);
 	if (mem)
 		ftl_arena_defer(lo->arena, free_packed, mem);
 	if (blob->mapped)
@@ -243,7 +245,8 @@ static ftl_kv pack_computed(struct mm *p)
 	ftl_dim words;
 	ftl_kern *k = ftl_kern_begin(lo, c->node, "pack");
 	ftl_kb *b = ftl_kern_b(k);
-	ftl_kv g = ftl_kern_grid(k), np = ftl_kern_dim(k, panels), kk = ftl_kern_dim(k, c->k), nn = ftl_kern_dim(k, c->n);
+	ftl_kv g = ftl_kern_grid(k), np = ftl_kern_dim(k, panels), kk = ftl_kern_dim(k, c->k),
+	       nn = ftl_kern_dim(k, c->n);
 	ftl_kv mat, n0, left, from, to, dst, ptr;
 	ftl_kscope s, r;
 
@@ -273,7 +276,8 @@ static ftl_kv pack_computed(struct mm *p)
 				r = ftl_k_for(b, ftl_k_i64(b, 0), kk, 1);
 				x = ftl_k_cast(b, ftl_read_flat(k, p->b, ftl_k2(b, FTL_K_add, from, r.index), 1), c->t);
 				i = ftl_k2(b, FTL_K_add, to, ftl_k2(b, FTL_K_mul, r.index, ftl_k_i64(b, panel)));
-				ftl_k_store(b, ptr, ftl_k2(b, FTL_K_add, i, ftl_k_i64(b, (int64_t)v * c->width + l)), x);
+				ftl_k_store(b, ptr, ftl_k2(b, FTL_K_add, i, ftl_k_i64(b, (int64_t)v * c->width + l)),
+					    x);
 				ftl_k_end(b, &r);
 				ftl_k_else(b, &s);
 				r = ftl_k_for(b, ftl_k_i64(b, 0), kk, 1);
@@ -377,7 +381,8 @@ static void describe(struct mm *p, ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);
 	const struct ftl_attrs_matmul *at = FTL_ATTRS(n, matmul);
-	const ftl_type *a = ftl_type_of(lo->g, n->in[0]), *b = ftl_type_of(lo->g, n->in[1]), *o = ftl_type_of(lo->g, n->out[0]);
+	const ftl_type *a = ftl_type_of(lo->g, n->in[0]), *b = ftl_type_of(lo->g, n->in[1]),
+		       *o = ftl_type_of(lo->g, n->out[0]);
 	ftl_symtab *st = lo->g->st;
 	ftl_dim one = ftl_dim_const(st, 1);
 	bool b_batch = false;
@@ -437,13 +442,15 @@ static void check_inner(struct mm *p)
 			ftl_kb *b_ = &lo->main;
 			ftl_kv x;
 
-			if (t->dims[d] == od || ftl_dim_known_eq(lo->g->st, t->dims[d], ftl_dim_const(lo->g->st, 1)) == 1)
+			if (t->dims[d] == od ||
+			    ftl_dim_known_eq(lo->g->st, t->dims[d], ftl_dim_const(lo->g->st, 1)) == 1)
 				continue;
 			x = ftl_lo_dim(lo, t->dims[d]);
 			ftl_k_check(b_,
 				    ftl_k2(b_, FTL_K_or, ftl_k2(b_, FTL_K_eq, x, ftl_k_i64(b_, 1)),
 					   ftl_k2(b_, FTL_K_eq, x, ftl_lo_dim(lo, od))),
-				    ftl_lo_msg(lo, ftl_node_get(lo->g, p->c.node), "the operands' batch dims do not fit together"));
+				    ftl_lo_msg(lo, ftl_node_get(lo->g, p->c.node),
+					       "the operands' batch dims do not fit together"));
 		}
 	}
 }

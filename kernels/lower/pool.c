@@ -33,7 +33,8 @@ ftl_status ftl_nest_max_pool(ftl_lo *lo, ftl_node_id id)
 	for (int d = nd - 1; d >= 0; d--) {
 		ftl_kv size = ftl_k_i64(b, a->kernel.v[d]);
 		ftl_kv at = ftl_k2(b, FTL_K_mul, idx[d + 2], ftl_k_i64(b, d < (int)a->strides.n ? a->strides.v[d] : 1));
-		ftl_kv o = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_rem, tap, size), ftl_k_i64(b, d < (int)a->dilations.n ? a->dilations.v[d] : 1));
+		ftl_kv o = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_rem, tap, size),
+				  ftl_k_i64(b, d < (int)a->dilations.n ? a->dilations.v[d] : 1));
 
 		if (a->pads.n)
 			at = ftl_k2(b, FTL_K_sub, at, ftl_kern_dim(k, a->pads.v[d]));
@@ -52,10 +53,12 @@ ftl_status ftl_nest_max_pool(ftl_lo *lo, ftl_node_id id)
 	lin = ftl_linear(k, n->in[0], xi);
 	if (a->column_major) {
 		/* spatial dims counted with the first running fastest */
-		ftl_kv plane = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, xi[0], ftl_kern_dim(k, xt->dims[1])), xi[1]), sp = ftl_k_i64(b, 0);
+		ftl_kv plane = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, xi[0], ftl_kern_dim(k, xt->dims[1])), xi[1]),
+		       sp = ftl_k_i64(b, 0);
 
 		for (int d = nd - 1; d >= 0; d--) {
-			sp = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, sp, ftl_kern_dim(k, xt->dims[d + 2])), xi[d + 2]);
+			sp = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, sp, ftl_kern_dim(k, xt->dims[d + 2])),
+				    xi[d + 2]);
 			plane = ftl_k2(b, FTL_K_mul, plane, ftl_kern_dim(k, xt->dims[d + 2]));
 		}
 		lin = ftl_k2(b, FTL_K_add, plane, sp);

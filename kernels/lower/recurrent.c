@@ -30,10 +30,22 @@ struct rnn {
 	ftl_kv dir, batch, hh, sums, h, c, tmp; /* hh: hidden size; the others: addresses of this sequence's scratch */
 };
 
-static ftl_kv mul(struct rnn *r, ftl_kv x, ftl_kv y) { return ftl_k2(r->b, FTL_K_mul, x, y); }
-static ftl_kv add(struct rnn *r, ftl_kv x, ftl_kv y) { return ftl_k2(r->b, FTL_K_add, x, y); }
-static ftl_kv num(struct rnn *r, double v) { return ftl_k_num(r->b, FTL_KT(r->t, 1), v); }
-static ftl_kv i64(struct rnn *r, int64_t v) { return ftl_k_i64(r->b, v); }
+static ftl_kv mul(struct rnn *r, ftl_kv x, ftl_kv y)
+{
+	return ftl_k2(r->b, FTL_K_mul, x, y);
+}
+static ftl_kv add(struct rnn *r, ftl_kv x, ftl_kv y)
+{
+	return ftl_k2(r->b, FTL_K_add, x, y);
+}
+static ftl_kv num(struct rnn *r, double v)
+{
+	return ftl_k_num(r->b, FTL_KT(r->t, 1), v);
+}
+static ftl_kv i64(struct rnn *r, int64_t v)
+{
+	return ftl_k_i64(r->b, v);
+}
 
 static bool has(const struct rnn *r, uint32_t k)
 {
@@ -125,7 +137,8 @@ static ftl_kv activate(struct rnn *r, const struct act *a, ftl_kv x)
 /* ---- pieces of a step ---- */
 
 /* sum over j of weights[dir][row][j] * vec[j]; vec is value v at element `from` (v != 0) or scratch at address ptr */
-static ftl_kv dot(struct rnn *r, ftl_val weights, ftl_kv row, ftl_dim rows, ftl_dim len, ftl_val v, ftl_kv from, ftl_kv ptr)
+static ftl_kv dot(struct rnn *r, ftl_val weights, ftl_kv row, ftl_dim rows, ftl_dim len, ftl_val v, ftl_kv from,
+		  ftl_kv ptr)
 {
 	ftl_kern *k = r->k;
 	ftl_kb *b = r->b;
@@ -242,8 +255,9 @@ static void step_gru(struct rnn *r, ftl_kv x_from)
 	j = s.index;
 	row = add(r, mul(r, i64(r, 2), r->hh), j);
 	sum = gate(r, 2, j);
-	sum = add(r, sum, r->flag ? ftl_k_load(b, r->t, r->tmp, j, 1)
-				  : dot(r, r->n->in[2], row, gate_rows(r, r->gates), r->H, 0, 0, r->tmp));
+	sum = add(r, sum,
+		  r->flag ? ftl_k_load(b, r->t, r->tmp, j, 1)
+			  : dot(r, r->n->in[2], row, gate_rows(r, r->gates), r->H, 0, 0, r->tmp));
 	ftl_k_store(b, r->sums, row, activate(r, &r->act[1], sum));
 	ftl_k_end(b, &s);
 	s = ftl_k_for(b, i64(r, 0), r->hh, 1);
@@ -292,7 +306,8 @@ static ftl_kv scratch(struct rnn *r, int words)
 	ftl_symtab *st = r->lo->g->st;
 	ftl_dim row = gate_rows(r, words);
 	ftl_dim bytes = ftl_dim_mul(st, ftl_dim_mul(st, row, r->B), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(r->t)));
-	ftl_kv at = mul(r, r->batch, ftl_kern_dim(r->k, ftl_dim_mul(st, row, ftl_dim_const(st, (int64_t)ftl_dtype_bytes(r->t)))));
+	ftl_kv at = mul(r, r->batch,
+			ftl_kern_dim(r->k, ftl_dim_mul(st, row, ftl_dim_const(st, (int64_t)ftl_dtype_bytes(r->t)))));
 
 	return ftl_k_offset(r->b, ftl_kern_arg(r->k, ftl_lo_temp(r->lo, bytes)), at);
 }
@@ -378,7 +393,12 @@ static ftl_status emit(struct rnn *r, ftl_lo *lo, ftl_node_id id, const char *di
 ftl_status ftl_nest_lstm(ftl_lo *lo, ftl_node_id id)
 {
 	const struct ftl_attrs_lstm *a = FTL_ATTRS(ftl_node_get(lo->g, id), lstm);
-	struct rnn r = {.cell = LSTM, .activations = a->activations, .alpha = a->alpha, .beta = a->beta, .clip = a->clip, .flag = a->input_forget};
+	struct rnn r = {.cell = LSTM,
+			.activations = a->activations,
+			.alpha = a->alpha,
+			.beta = a->beta,
+			.clip = a->clip,
+			.flag = a->input_forget};
 
 	return emit(&r, lo, id, a->direction);
 }
@@ -386,7 +406,12 @@ ftl_status ftl_nest_lstm(ftl_lo *lo, ftl_node_id id)
 ftl_status ftl_nest_gru(ftl_lo *lo, ftl_node_id id)
 {
 	const struct ftl_attrs_gru *a = FTL_ATTRS(ftl_node_get(lo->g, id), gru);
-	struct rnn r = {.cell = GRU, .activations = a->activations, .alpha = a->alpha, .beta = a->beta, .clip = a->clip, .flag = a->linear_before_reset};
+	struct rnn r = {.cell = GRU,
+			.activations = a->activations,
+			.alpha = a->alpha,
+			.beta = a->beta,
+			.clip = a->clip,
+			.flag = a->linear_before_reset};
 
 	return emit(&r, lo, id, a->direction);
 }
@@ -394,7 +419,8 @@ ftl_status ftl_nest_gru(ftl_lo *lo, ftl_node_id id)
 ftl_status ftl_nest_rnn(ftl_lo *lo, ftl_node_id id)
 {
 	const struct ftl_attrs_rnn *a = FTL_ATTRS(ftl_node_get(lo->g, id), rnn);
-	struct rnn r = {.cell = RNN, .activations = a->activations, .alpha = a->alpha, .beta = a->beta, .clip = a->clip};
+	struct rnn r = {
+		.cell = RNN, .activations = a->activations, .alpha = a->alpha, .beta = a->beta, .clip = a->clip};
 
 	return emit(&r, lo, id, a->direction);
 }

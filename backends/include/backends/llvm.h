@@ -21,7 +21,8 @@ typedef struct ftl_llvm_options {
 	int threads;          /* JIT: compile on so many threads; <= 1: on this one */
 	bool quick;  /* JIT: compiles about 3 times as fast, runs 3 to 5 times as slow: for code that runs once */
 	bool verify; /* run LLVM's own verifier: for tests */
-	const char *weights;  /* AOT, ELF: a file whose bytes become PREFIX_weights (64-byte aligned, read-only); NULL: none */
+	const char *
+		weights; /* AOT, ELF: a file whose bytes become PREFIX_weights (64-byte aligned, read-only); NULL: none */
 } ftl_llvm_options;
 
 /* One variant of a model in an object that holds several. Messages and blobs of all variants share one numbering:

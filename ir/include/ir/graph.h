@@ -18,7 +18,7 @@
 
 #define FTL_MAX_RANK 12
 #define FTL_MAX_NEST 64 /* regions within regions */
-#define FTL_MAX_SYM 64 /* largest integer tensor whose contents are tracked symbolically */
+#define FTL_MAX_SYM 64  /* largest integer tensor whose contents are tracked symbolically */
 
 typedef uint32_t ftl_val;     /* value id */
 typedef uint32_t ftl_node_id; /* node id */
@@ -58,7 +58,15 @@ typedef ftl_dims ftl_attr_dims;
 typedef const ftl_blob *ftl_attr_blob;
 
 typedef enum ftl_attr_kind {
-	FTL_ATTR_i64, FTL_ATTR_f64, FTL_ATTR_flag, FTL_ATTR_dtype, FTL_ATTR_str, FTL_ATTR_ints, FTL_ATTR_floats, FTL_ATTR_dims, FTL_ATTR_blob,
+	FTL_ATTR_i64,
+	FTL_ATTR_f64,
+	FTL_ATTR_flag,
+	FTL_ATTR_dtype,
+	FTL_ATTR_str,
+	FTL_ATTR_ints,
+	FTL_ATTR_floats,
+	FTL_ATTR_dims,
+	FTL_ATTR_blob,
 } ftl_attr_kind;
 
 /* struct ftl_attrs_NAME for every op; opens and closes around the table's rows. */
@@ -83,14 +91,15 @@ typedef struct ftl_attr_desc {
 } ftl_attr_desc;
 
 enum ftl_trait {
-	FTL_PURE = 1,    /* no side effect, same inputs same outputs: may be folded, merged, dropped */
-	FTL_COMM = 2,    /* the first two inputs commute */
-	FTL_MAP = 4,     /* elementwise with broadcasting: output[i] = f(in[i]...) */
-	FTL_VIEW = 8,    /* output is input 0's memory with other dims (reshape) */
-	FTL_REGIONS = 16,/* owns regions */
+	FTL_PURE = 1,       /* no side effect, same inputs same outputs: may be folded, merged, dropped */
+	FTL_COMM = 2,       /* the first two inputs commute */
+	FTL_MAP = 4,        /* elementwise with broadcasting: output[i] = f(in[i]...) */
+	FTL_VIEW = 8,       /* output is input 0's memory with other dims (reshape) */
+	FTL_REGIONS = 16,   /* owns regions */
 	FTL_COMPOSITE = 32, /* decomposes into simpler ops unless its lowering takes it */
-	FTL_ANCHOR = 128, /* its lowering writes each output element once, through ftl_write: elementwise readers fuse behind it */
-	FTL_CHEAP = 256,  /* elementwise, and no dearer than a load */
+	FTL_ANCHOR =
+		128, /* its lowering writes each output element once, through ftl_write: elementwise readers fuse behind it */
+	FTL_CHEAP = 256, /* elementwise, and no dearer than a load */
 	FTL_RANDOM = 64, /* draws random numbers: pure but never merged or folded */
 };
 
@@ -196,10 +205,22 @@ struct ftl_graph {
 
 ftl_graph *ftl_graph_new(ftl_arena *arena, const char *name);
 /* Pointers are good until the next node / value / region is made. */
-static inline ftl_node *ftl_node_get(const ftl_graph *g, ftl_node_id id) { return &g->nodes.v[id]; }
-static inline ftl_value *ftl_value_get(const ftl_graph *g, ftl_val v) { return &g->values.v[v]; }
-static inline ftl_region *ftl_region_get(const ftl_graph *g, ftl_region_id r) { return &g->regions.v[r]; }
-static inline const ftl_type *ftl_type_of(const ftl_graph *g, ftl_val v) { return &g->values.v[v].type; }
+static inline ftl_node *ftl_node_get(const ftl_graph *g, ftl_node_id id)
+{
+	return &g->nodes.v[id];
+}
+static inline ftl_value *ftl_value_get(const ftl_graph *g, ftl_val v)
+{
+	return &g->values.v[v];
+}
+static inline ftl_region *ftl_region_get(const ftl_graph *g, ftl_region_id r)
+{
+	return &g->regions.v[r];
+}
+static inline const ftl_type *ftl_type_of(const ftl_graph *g, ftl_val v)
+{
+	return &g->values.v[v].type;
+}
 
 /* Every node of a region in order; id may be erased inside the loop. */
 #define FTL_FOREACH_NODE_IN(g, region_, id)                                                                            \
@@ -210,7 +231,7 @@ static inline const ftl_type *ftl_type_of(const ftl_graph *g, ftl_val v) { retur
 /* ---- making and changing ---- */
 ftl_region_id ftl_region_new(ftl_graph *g, ftl_node_id owner);
 ftl_val ftl_param_new(ftl_graph *g, ftl_region_id r, ftl_type type, const char *name);
-ftl_type ftl_type_make(ftl_graph *g, ftl_dtype t, int rank, const ftl_dim *dims);            /* copies dims */
+ftl_type ftl_type_make(ftl_graph *g, ftl_dtype t, int rank, const ftl_dim *dims); /* copies dims */
 ftl_type ftl_type_make_const(ftl_graph *g, ftl_dtype t, int rank, const int64_t *dims);
 void *ftl_attrs_default(ftl_graph *g, ftl_op op); /* fresh attrs with the table's defaults */
 /* The live value whose run-time shape gives symbol sym its value: the first parameter that shows it as a bare
@@ -230,27 +251,34 @@ typedef struct ftl_builder {
 /* Low level: append a node with untyped outputs; ftl_infer_node gives them types. attrs NULL = defaults. */
 ftl_node_id ftl_node_new(ftl_builder *b, ftl_op op, const ftl_val *in, uint32_t nin, void *attrs, uint32_t nout);
 /* A node with inferred types; out_v receives nout values. */
-ftl_status ftl_build(ftl_builder *b, ftl_op op, const ftl_val *in, uint32_t nin, void *attrs, uint32_t nout, ftl_val *out_v);
+ftl_status ftl_build(ftl_builder *b, ftl_op op, const ftl_val *in, uint32_t nin, void *attrs, uint32_t nout,
+		     ftl_val *out_v);
 ftl_status ftl_build1(ftl_builder *b, ftl_op op, const ftl_val *in, uint32_t nin, void *attrs, ftl_val *out_v);
 ftl_val ftl_build_const(ftl_builder *b, ftl_type type, const ftl_blob *blob);
-ftl_val ftl_build_const_bytes(ftl_builder *b, ftl_dtype t, int rank, const int64_t *dims, const void *data); /* copies */
+ftl_val ftl_build_const_bytes(ftl_builder *b, ftl_dtype t, int rank, const int64_t *dims,
+			      const void *data);                           /* copies */
 ftl_val ftl_build_const_i64s(ftl_builder *b, const int64_t *v, int64_t n); /* i64[n] */
 ftl_val ftl_build_scalar(ftl_builder *b, ftl_dtype t, double v);           /* rank 0 */
 ftl_node_id ftl_build_yield(ftl_builder *b, const ftl_val *in, uint32_t nin);
 
 void ftl_node_set_input(ftl_graph *g, ftl_node_id n, uint32_t k, ftl_val v);
-void ftl_replace_uses(ftl_graph *g, ftl_val old, ftl_val with); /* types must be compatible; names move to `with` if it has none */
+void ftl_replace_uses(ftl_graph *g, ftl_val old,
+		      ftl_val with);              /* types must be compatible; names move to `with` if it has none */
 void ftl_node_erase(ftl_graph *g, ftl_node_id n); /* outputs must be unused; regions go too */
 void ftl_node_move_before(ftl_graph *g, ftl_node_id n, ftl_node_id before);
 ftl_loc ftl_loc_merge(ftl_graph *g, ftl_loc a, ftl_loc b); /* "a+b", bounded length, no repeats */
 
 /* ---- questions ---- */
-static inline uint32_t ftl_use_count(const ftl_graph *g, ftl_val v) { return g->values.v[v].uses.n; }
+static inline uint32_t ftl_use_count(const ftl_graph *g, ftl_val v)
+{
+	return g->values.v[v].uses.n;
+}
 ftl_node_id ftl_def(const ftl_graph *g, ftl_val v, ftl_op op); /* v's node if that is an `op`, else 0; v may be 0 */
 bool ftl_is_result(const ftl_graph *g, ftl_val v);             /* used by a yield */
 /* Constant contents. */
 const ftl_blob *ftl_const_blob(const ftl_graph *g, ftl_val v); /* NULL unless v is a const */
-bool ftl_const_i64s(const ftl_graph *g, ftl_val v, int64_t *out, uint32_t cap, uint32_t *out_n); /* any integer or bool dtype */
+bool ftl_const_i64s(const ftl_graph *g, ftl_val v, int64_t *out, uint32_t cap,
+		    uint32_t *out_n);                              /* any integer or bool dtype */
 bool ftl_const_scalar(const ftl_graph *g, ftl_val v, double *out); /* one element (or all elements equal), any dtype */
 double ftl_elem_get(ftl_dtype t, const void *data, size_t i);
 int64_t ftl_elem_get_i64(ftl_dtype t, const void *data, size_t i);

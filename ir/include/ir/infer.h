@@ -31,11 +31,11 @@ ftl_status ftl_infer_graph(ftl_graph *g, ftl_diag *d);
 
 /* ---- for hooks ---- */
 const ftl_node *ftl_infer_self(const ftl_infer *f);
-bool ftl_infer_has(const ftl_infer *f, uint32_t k);            /* input k present */
-const ftl_type *ftl_infer_in(const ftl_infer *f, uint32_t k);  /* its type */
+bool ftl_infer_has(const ftl_infer *f, uint32_t k);           /* input k present */
+const ftl_type *ftl_infer_in(const ftl_infer *f, uint32_t k); /* its type */
 const ftl_value *ftl_infer_inv(const ftl_infer *f, uint32_t k);
 void ftl_infer_out(ftl_infer *f, uint32_t k, ftl_dtype t, int rank, const ftl_dim *dims);
-void ftl_infer_sym(ftl_infer *f, uint32_t k, const ftl_dim *sym, uint32_t n); /* contents of output k; copied */
+void ftl_infer_sym(ftl_infer *f, uint32_t k, const ftl_dim *sym, uint32_t n);  /* contents of output k; copied */
 ftl_dim ftl_infer_fresh(ftl_infer *f, uint32_t k, int axis, const char *hint); /* stable across re-inference */
 ftl_status ftl_infer_fail(ftl_infer *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* axis in [-rank, rank) to [0, rank); error naming the op otherwise */

@@ -20,8 +20,8 @@ typedef uint32_t ftl_kv; /* value (= instruction) id in its function; 0 none */
 #define FTL_MAX_LANES 64
 
 typedef struct ftl_ktype {
-	uint8_t elem;   /* ftl_dtype, or FTL_PTR; 0 = no value */
-	uint8_t lanes;  /* 1 = scalar */
+	uint8_t elem;  /* ftl_dtype, or FTL_PTR; 0 = no value */
+	uint8_t lanes; /* 1 = scalar */
 } ftl_ktype;
 #define FTL_KT(elem_, lanes_) ((ftl_ktype){(uint8_t)(elem_), (uint8_t)(lanes_)})
 #define FTL_KT_I64 FTL_KT(FTL_I64, 1)
@@ -55,7 +55,7 @@ typedef struct ftl_kinst {
 	ftl_ktype type;
 	uint32_t nextra;
 	ftl_kv a[4];
-	ftl_kv *extra;    /* launch */
+	ftl_kv *extra; /* launch */
 	int64_t imm, imm2;
 	ftl_kblock *body, *els;
 } ftl_kinst;
@@ -66,21 +66,22 @@ typedef struct ftl_kparam {
 } ftl_kparam;
 
 typedef struct ftl_kfunc {
-	const char *name; /* C identifier, unique in the module */
-	const char *note; /* what it computes and for which nodes, for comments and profiles; no newline */
+	const char *name;        /* C identifier, unique in the module */
+	const char *note;        /* what it computes and for which nodes, for comments and profiles; no newline */
 	FTL_VEC(ftl_kinst) inst; /* [0] is reserved */
 	FTL_VEC(ftl_kparam) params;
 	ftl_kblock body;
 	bool is_main;
-	ftl_kv result; /* program functions: the i64 returned when all went well (0 = returns 0) */
-	uint64_t hash; /* of everything but name and note; kernels with equal text are one kernel */
+	ftl_kv result;    /* program functions: the i64 returned when all went well (0 = returns 0) */
+	uint64_t hash;    /* of everything but name and note; kernels with equal text are one kernel */
 	ftl_arena *arena; /* everything above lives in it; also scratch of hash, same and dce */
 } ftl_kfunc;
 
 /* A buffer in the workspace. `bytes` is a dim expression over symbols that are known at entry. */
 typedef struct ftl_kbuf {
 	ftl_dim bytes;
-	uint32_t first, last; /* positions in the program (pre-order numbers of main's instructions) between which it is live */
+	uint32_t first,
+		last; /* positions in the program (pre-order numbers of main's instructions) between which it is live */
 	/* 1 + number of a buffer of the same size whose place it may take: the kernel that makes this one reads each element
 	 * of that one just before it writes the same element, and nothing else of it. 0: none. */
 	uint32_t over;
@@ -98,20 +99,31 @@ typedef struct ftl_kmodule {
 	ftl_symtab *st;
 	FTL_VEC(ftl_kfunc *) kernels; /* launch imm = index */
 	ftl_kfunc *main;
-	ftl_kfunc *size; /* program function that only reads in_dims and returns the workspace bytes; made by the memory plan */
-	uint32_t prologue;                               /* main's instructions before this place bind dims and check inputs */
-	FTL_VEC(struct { ftl_dim sym; ftl_kv var; }) syms; /* run-time value of each symbol: an i64 variable of main */
+	ftl_kfunc *
+		size; /* program function that only reads in_dims and returns the workspace bytes; made by the memory plan */
+	uint32_t prologue; /* main's instructions before this place bind dims and check inputs */
+	FTL_VEC(struct {
+		ftl_dim sym;
+		ftl_kv var;
+	}) syms; /* run-time value of each symbol: an i64 variable of main */
 	FTL_VEC(const ftl_blob *) blobs;
 	FTL_VEC(ftl_kbuf) bufs;
-	FTL_VEC(const char *) msgs; /* run-time error texts; 0 and 1 are fixed, see runtime/abi.h (0: none, 1: out of memory) */
+	FTL_VEC(const char *)
+		msgs; /* run-time error texts; 0 and 1 are fixed, see runtime/abi.h (0: none, 1: out of memory) */
 	FTL_VEC(ftl_kio) inputs;
 	FTL_VEC(ftl_kio) outputs;
-	int vector_bytes;  /* widest vector the code was scheduled for (0: scalar) */
+	int vector_bytes;                /* widest vector the code was scheduled for (0: scalar) */
 	ftl_map *msg_index, *blob_index; /* private to ftl_kmodule_msg and _blob */
 } ftl_kmodule;
 
-static inline ftl_kinst *ftl_kinst_get(const ftl_kfunc *f, ftl_kv v) { return &f->inst.v[v]; }
-static inline ftl_ktype ftl_ktype_of(const ftl_kfunc *f, ftl_kv v) { return f->inst.v[v].type; }
+static inline ftl_kinst *ftl_kinst_get(const ftl_kfunc *f, ftl_kv v)
+{
+	return &f->inst.v[v];
+}
+static inline ftl_ktype ftl_ktype_of(const ftl_kfunc *f, ftl_kv v)
+{
+	return f->inst.v[v].type;
+}
 
 /* ---- building. The builder folds constants and trivial identities (x+0, x*1, ramps), keeps types straight
  * (a scalar operand beside a vector one is splatted) and asserts on misuse. ---- */
@@ -127,18 +139,18 @@ ftl_kfunc *ftl_kfunc_new(ftl_arena *arena, const char *name, bool is_main);
 void ftl_kb_init(ftl_kb *b, ftl_arena *arena, ftl_kfunc *f);
 ftl_kv ftl_kb_param(ftl_kb *b, ftl_ktype type); /* appends a parameter */
 
-ftl_kv ftl_k_int(ftl_kb *b, ftl_ktype type, int64_t v);   /* integer or bool */
+ftl_kv ftl_k_int(ftl_kb *b, ftl_ktype type, int64_t v); /* integer or bool */
 ftl_kv ftl_k_float(ftl_kb *b, ftl_ktype type, double v);
-ftl_kv ftl_k_num(ftl_kb *b, ftl_ktype type, double v);    /* either, by type */
+ftl_kv ftl_k_num(ftl_kb *b, ftl_ktype type, double v); /* either, by type */
 ftl_kv ftl_k_i64(ftl_kb *b, int64_t v);
 bool ftl_k_is_const(const ftl_kb *b, ftl_kv v, int64_t *out); /* integer constants */
-ftl_kv ftl_k1(ftl_kb *b, ftl_kop op, ftl_kv x);           /* unary, result type of x */
-ftl_kv ftl_k2(ftl_kb *b, ftl_kop op, ftl_kv x, ftl_kv y); /* binary, incl. comparisons */
+ftl_kv ftl_k1(ftl_kb *b, ftl_kop op, ftl_kv x);               /* unary, result type of x */
+ftl_kv ftl_k2(ftl_kb *b, ftl_kop op, ftl_kv x, ftl_kv y);     /* binary, incl. comparisons */
 ftl_kv ftl_k_fma(ftl_kb *b, ftl_kv x, ftl_kv y, ftl_kv z);
 ftl_kv ftl_k_select(ftl_kb *b, ftl_kv c, ftl_kv x, ftl_kv y);
-ftl_kv ftl_k_cast(ftl_kb *b, ftl_kv x, ftl_dtype to);     /* keeps lanes; no-op if equal */
+ftl_kv ftl_k_cast(ftl_kb *b, ftl_kv x, ftl_dtype to); /* keeps lanes; no-op if equal */
 ftl_kv ftl_k_bitcast(ftl_kb *b, ftl_kv x, ftl_dtype to);
-ftl_kv ftl_k_splat(ftl_kb *b, ftl_kv x, int lanes);       /* no-op if already that many lanes */
+ftl_kv ftl_k_splat(ftl_kb *b, ftl_kv x, int lanes); /* no-op if already that many lanes */
 ftl_kv ftl_k_ramp(ftl_kb *b, ftl_kv base, ftl_kv stride, int lanes);
 ftl_kv ftl_k_extract(ftl_kb *b, ftl_kv x, int lane);
 ftl_kv ftl_k_insert(ftl_kb *b, ftl_kv x, ftl_kv s, int lane);
@@ -201,11 +213,13 @@ void ftl_kfunc_dce(ftl_kfunc *f);
 
 /* ---- text, verifier ---- */
 void ftl_kmodule_print(const ftl_kmodule *m, ftl_text *t);
-ftl_status ftl_kmodule_parse(ftl_arena *arena, const char *text, size_t n, const char *file, ftl_diag *d, ftl_kmodule **out);
+ftl_status ftl_kmodule_parse(ftl_arena *arena, const char *text, size_t n, const char *file, ftl_diag *d,
+			     ftl_kmodule **out);
 ftl_status ftl_kmodule_verify(const ftl_kmodule *m, ftl_diag *d);
 
 /* Code for a dim expression, in I64 or (to see overflow coming) F64; value(user, sym) gives the I64 of a symbol. */
-ftl_kv ftl_k_dim(ftl_kb *b, const ftl_symtab *st, ftl_dim d, ftl_dtype t, ftl_kv (*value)(void *user, ftl_dim sym), void *user);
+ftl_kv ftl_k_dim(ftl_kb *b, const ftl_symtab *st, ftl_dim d, ftl_dtype t, ftl_kv (*value)(void *user, ftl_dim sym),
+		 void *user);
 
 /* ---- passes over kernel IR ---- */
 /* Move loop-invariant pure instructions in front of their loops. */
@@ -219,12 +233,13 @@ ftl_status ftl_kmodule_plan(ftl_kmodule *m, ftl_diag *d);
 
 /* ---- the interpreter: the reference executor ---- */
 typedef struct ftl_karg_tensor {
-	void *data;         /* outputs: NULL = allocate in `arena` */
+	void *data; /* outputs: NULL = allocate in `arena` */
 	int64_t dims[FTL_MAX_RANK];
-	size_t bytes;       /* capacity, if data was given for an output; bounds for inputs */
+	size_t bytes; /* capacity, if data was given for an output; bounds for inputs */
 } ftl_karg_tensor;
 /* Bounds-checks every access: an address outside its buffer is an error that names kernel and instruction. */
-ftl_status ftl_kmodule_interpret(const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in, ftl_karg_tensor *out, ftl_diag *d);
+ftl_status ftl_kmodule_interpret(const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
+				 ftl_karg_tensor *out, ftl_diag *d);
 /* The same, but after so many jumps back and launched pieces the run ends with an error. */
 ftl_status ftl_kmodule_interpret_bounded(const ftl_kmodule *m, ftl_arena *arena, const ftl_karg_tensor *in,
 					 ftl_karg_tensor *out, int64_t max_jumps, ftl_diag *d);

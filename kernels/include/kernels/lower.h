@@ -16,9 +16,9 @@
 #include "kernels/kir.h"
 
 typedef struct ftl_target {
-	const char *name;    /* "avx512", "avx2", "sse2", "neon", "scalar" */
-	int vector_bytes;    /* 64, 32, 16; 0 = scalar */
-	int vector_regs;     /* 32 or 16 */
+	const char *name; /* "avx512", "avx2", "sse2", "neon", "scalar" */
+	int vector_bytes; /* 64, 32, 16; 0 = scalar */
+	int vector_regs;  /* 32 or 16 */
 	bool fma;
 	int64_t l1_bytes, l2_bytes;
 } ftl_target;
@@ -44,12 +44,13 @@ typedef struct ftl_lo ftl_lo; /* the lowering of one graph; private fields in ke
 
 const ftl_graph *ftl_lo_graph(const ftl_lo *lo);
 const ftl_target *ftl_lo_target(const ftl_lo *lo);
-ftl_kb *ftl_lo_main(ftl_lo *lo);                              /* builder of the program function */
-ftl_kv ftl_lo_dim(ftl_lo *lo, ftl_dim d);                     /* dim expression as an i64 of the program */
-void ftl_lo_bind(ftl_lo *lo, ftl_dim sym, ftl_kv v);          /* give a run-time symbol its value (before its first use) */
-bool ftl_lo_bound(const ftl_lo *lo, ftl_dim sym);              /* has it a value already */
-ftl_kv ftl_lo_ptr(ftl_lo *lo, ftl_val v);                     /* address of v's elements; for an output of the current node this makes its buffer */
-ftl_kv ftl_lo_temp(ftl_lo *lo, ftl_dim bytes);                /* scratch, live during the current node only */
+ftl_kb *ftl_lo_main(ftl_lo *lo);                     /* builder of the program function */
+ftl_kv ftl_lo_dim(ftl_lo *lo, ftl_dim d);            /* dim expression as an i64 of the program */
+void ftl_lo_bind(ftl_lo *lo, ftl_dim sym, ftl_kv v); /* give a run-time symbol its value (before its first use) */
+bool ftl_lo_bound(const ftl_lo *lo, ftl_dim sym);    /* has it a value already */
+ftl_kv ftl_lo_ptr(ftl_lo *lo,
+		  ftl_val v); /* address of v's elements; for an output of the current node this makes its buffer */
+ftl_kv ftl_lo_temp(ftl_lo *lo, ftl_dim bytes); /* scratch, live during the current node only */
 ftl_status ftl_lo_fail(ftl_lo *lo, ftl_node_id n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int64_t ftl_lo_msg(ftl_lo *lo, const ftl_node *n, const char *reason); /* run-time error text naming the node */
 
@@ -58,12 +59,14 @@ typedef struct ftl_kern ftl_kern;
 ftl_kern *ftl_kern_begin(ftl_lo *lo, ftl_node_id n, const char *what);
 ftl_kb *ftl_kern_b(ftl_kern *k);
 ftl_lo *ftl_kern_lo(ftl_kern *k);
-int ftl_kern_width(const ftl_kern *k, ftl_dtype t);            /* vector lanes the target has for t's compute type; 1 = scalar */
-ftl_kv ftl_kern_ptr(ftl_kern *k, ftl_val v);                  /* address of v's elements as a kernel value */
-ftl_kv ftl_kern_arg(ftl_kern *k, ftl_kv program_value);       /* any i64 or ptr of the program as a kernel value */
-ftl_kv ftl_kern_dim(ftl_kern *k, ftl_dim d);                  /* dim expression as a kernel value (a constant if it is one) */
-ftl_kv ftl_kern_grid(ftl_kern *k);                            /* the grid index */
-void ftl_kern_launch(ftl_kern *k, ftl_kv program_count, int64_t cost); /* finish: merge with an equal kernel, launch. cost: about how many scalar operations one piece does */
+int ftl_kern_width(const ftl_kern *k, ftl_dtype t); /* vector lanes the target has for t's compute type; 1 = scalar */
+ftl_kv ftl_kern_ptr(ftl_kern *k, ftl_val v);        /* address of v's elements as a kernel value */
+ftl_kv ftl_kern_arg(ftl_kern *k, ftl_kv program_value); /* any i64 or ptr of the program as a kernel value */
+ftl_kv ftl_kern_dim(ftl_kern *k, ftl_dim d);            /* dim expression as a kernel value (a constant if it is one) */
+ftl_kv ftl_kern_grid(ftl_kern *k);                      /* the grid index */
+void ftl_kern_launch(
+	ftl_kern *k, ftl_kv program_count,
+	int64_t cost); /* finish: merge with an equal kernel, launch. cost: about how many scalar operations one piece does */
 
 /* Element of value v at idx (rank many i64; entries may have lanes), in the compute type (f16 -> f32). Follows fusion. */
 ftl_kv ftl_read(ftl_kern *k, ftl_val v, const ftl_kv *idx);
@@ -82,8 +85,8 @@ typedef struct ftl_vloop {
 	ftl_kern *k;
 	ftl_kv lo, hi, mid;
 	int width, lanes, step_;
-	ftl_kv i;     /* index: ramp of l.lanes, or scalar */
-	ftl_kv base;  /* its first lane */
+	ftl_kv i;    /* index: ramp of l.lanes, or scalar */
+	ftl_kv base; /* its first lane */
 	ftl_kscope scope;
 } ftl_vloop;
 ftl_vloop ftl_vloop_begin(ftl_kern *k, ftl_kv lo, ftl_kv hi, int width);
