@@ -91,16 +91,14 @@ typedef struct ftl_attr_desc {
 } ftl_attr_desc;
 
 enum ftl_trait {
-	FTL_PURE = 1,       /* no side effect, same inputs same outputs: may be folded, merged, dropped */
-	FTL_COMM = 2,       /* the first two inputs commute */
-	FTL_MAP = 4,        /* elementwise with broadcasting: output[i] = f(in[i]...) */
-	FTL_VIEW = 8,       /* output is input 0's memory with other dims (reshape) */
-	FTL_REGIONS = 16,   /* owns regions */
-	FTL_COMPOSITE = 32, /* decomposes into simpler ops unless its lowering takes it */
-	FTL_ANCHOR =
-		128, /* its lowering writes each output element once, through ftl_write: elementwise readers fuse behind it */
-	FTL_CHEAP = 256, /* elementwise, and no dearer than a load */
-	FTL_RANDOM = 64, /* draws random numbers: pure but never merged or folded */
+	FTL_PURE = 1,     /* no side effect, same inputs same outputs: may be folded, merged, dropped */
+	FTL_COMM = 2,     /* the first two inputs commute */
+	FTL_MAP = 4,      /* elementwise with broadcasting: output[i] = f(in[i]...) */
+	FTL_VIEW = 8,     /* output is input 0's memory with other dims (reshape) */
+	FTL_REGIONS = 16, /* owns regions */
+	FTL_RANDOM = 32,  /* draws random numbers: pure but never merged or folded */
+	FTL_ANCHOR = 64,  /* writes each output element once, through ftl_write: elementwise readers fuse behind it */
+	FTL_CHEAP = 128,  /* elementwise, and no dearer than a load */
 };
 
 typedef struct ftl_graph ftl_graph;
