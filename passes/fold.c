@@ -155,15 +155,17 @@ static ftl_status fold_region(ftl_pass *p, ftl_region_id r)
 		if (n->op == FTL_OP_const || n->op == FTL_OP_yield || !ftl_inputs_const(g, n) || for_matmul(g, n) ||
 		    !ftl_out_bytes(g, n, &bytes))
 			continue;
-		if (bytes > growth && bytes > in_bytes(g, n)) {
+		if (bytes > (n->nin ? growth : growth / 16) && bytes > in_bytes(g, n)) {
 			ftl_pass_miss(p, "fold", id, "the constant would take %zu bytes instead of %zu", bytes, in_bytes(g, n));
 			continue;
 		}
-		FTL_TRY(ftl_fold_node(p, id, max, with, &done));
-		if (!done) {
-			ftl_pass_miss(p, "fold", id, "%zu bytes are too many, or it cannot be computed here", bytes);
+		if (in_bytes(g, n) > max || bytes > max - in_bytes(g, n)) {
+			ftl_pass_miss(p, "fold", id, "inputs and results of %zu bytes are too large", in_bytes(g, n) + bytes);
 			continue;
 		}
+		FTL_TRY(ftl_fold_node(p, id, max, with, &done));
+		if (!done)
+			continue; /* random, or its attributes speak of sizes that only a run knows, or running it fails */
 		if (ftl_pass_edit(p)) {
 			n = ftl_node_get(g, id);
 			for (uint32_t k = 0; k < n->nout; k++)

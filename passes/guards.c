@@ -37,19 +37,26 @@ bool ftl_guard_power_of_two(ftl_match *m)
 	return isfinite(c) && fabs(frexp(c, &e)) == 0.5 && as_normal(type_of(m, X), 1 / c) == 1 / c;
 }
 
+/* Does only the root read the inner node? Else merging the two factors would pull apart what a fusion looks for, as in
+ * y = c x, gelu(y). */
+static bool read_once(const ftl_match *m)
+{
+	return ftl_use_count(m->g, ftl_node_get(m->g, m->node[1])->out[0]) == 1;
+}
+
 bool ftl_guard_product_fits(ftl_match *m)
 {
-	return !isnan(as_normal(type_of(m, X), ftl_match_num(m, C) * ftl_match_num(m, D)));
+	return read_once(m) && !isnan(as_normal(type_of(m, X), ftl_match_num(m, C) * ftl_match_num(m, D)));
 }
 
 bool ftl_guard_quotient_fits(ftl_match *m)
 {
-	return !isnan(as_normal(type_of(m, X), ftl_match_num(m, C) / ftl_match_num(m, D)));
+	return read_once(m) && !isnan(as_normal(type_of(m, X), ftl_match_num(m, C) / ftl_match_num(m, D)));
 }
 
 bool ftl_guard_inverse_fits(ftl_match *m)
 {
-	return !isnan(as_normal(type_of(m, X), ftl_match_num(m, D) / ftl_match_num(m, C)));
+	return read_once(m) && !isnan(as_normal(type_of(m, X), ftl_match_num(m, D) / ftl_match_num(m, C)));
 }
 
 bool ftl_guard_is_finite(ftl_match *m)
@@ -266,6 +273,8 @@ static bool is_param(ftl_match *m, int label, int var)
 	const ftl_node *n = ftl_node_get(m->g, m->label[label]);
 	int rank = ftl_type_of(m->g, n->in[0])->rank;
 
+	if (!trailing(m, label))
+		return false;
 	return varies_behind(m, m->var[var], rank, trailing_from(m, label)) ||
 	       ftl_match_fault(m, "scale or bias varies along other axes than the normalized ones");
 }

@@ -10,9 +10,9 @@
 /* x is the first variable, c the second, d the third. */
 GUARD(is_wide);        /* x is f32 or f64 */
 GUARD(power_of_two);   /* c is one, and so is 1 / c in x's type */
-GUARD(product_fits);   /* c d is a normal number of x's type */
-GUARD(quotient_fits);  /* c / d is */
-GUARD(inverse_fits);   /* d / c is */
+GUARD(product_fits);   /* c d is a normal number of x's type, and only the root reads the inner node */
+GUARD(quotient_fits);  /* the same for c / d */
+GUARD(inverse_fits);   /* and d / c */
 GUARD(is_finite);      /* c */
 GUARD(is_small);       /* |c| <= 8: adding it leaves x some precision */
 GUARD(is_signed);      /* x's element type */

@@ -14,7 +14,7 @@ static void begin(ftl_patch *t, ftl_pass *p, const char *what, ftl_node_id root,
 		  bool shared)
 {
 	ftl_patch_begin(t, p, what, root, covered, n);
-	t->shared = shared;
+	t->sharing = shared ? FTL_SHARE_FREELY : FTL_SHARE_NOTHING;
 	t->quiet = true;
 }
 
@@ -173,7 +173,9 @@ static ftl_status unpermute(ftl_patch *t, ftl_val v, const int *perm, int rank, 
 		back[perm[i]] = i;
 	}
 	FTL_TRY(ftl_layout_reshape(t, v, dims, rank, &v));
-	return ftl_layout_transpose(t, v, back, out);
+	FTL_TRY(ftl_patch_fold(t, &v));
+	FTL_TRY(ftl_layout_transpose(t, v, back, out));
+	return ftl_patch_fold(t, out);
 }
 
 /* f(transpose x, transpose y, c) = transpose(f(x, y, c')) */

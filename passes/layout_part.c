@@ -86,7 +86,8 @@ ftl_status ftl_layout_slice_slice(ftl_pass *p, ftl_node_id id, const char *what,
 			return FTL_OK;
 	}
 	ftl_patch_begin(&t, p, what, id, &inner, 1);
-	t.shared = t.quiet = true;
+	t.sharing = FTL_SHARE_FREELY;
+	t.quiet = true;
 	return ftl_layout_commit(&t, build_slice(&t, ftl_node_get(g, inner)->in[0], &outer, &with), &with, out_done);
 }
 
@@ -136,7 +137,8 @@ ftl_status ftl_layout_slice_concat(ftl_pass *p, ftl_node_id id, const char *what
 		return FTL_OK;
 	s.start[axis] = ftl_dim_sub(g->st, s.start[axis], offset);
 	ftl_patch_begin(&t, p, what, id, &inner, 1);
-	t.shared = t.quiet = true;
+	t.sharing = FTL_SHARE_FREELY;
+	t.quiet = true;
 	return ftl_layout_commit(&t, build_slice(&t, cat->in[k], &s, &with), &with, out_done);
 }
 
@@ -179,7 +181,8 @@ ftl_status ftl_layout_concat_slices(ftl_pass *p, ftl_node_id id, const char *wha
 		return FTL_OK;
 	in = FTL_NEW_N(p->scratch, ftl_val, nin);
 	ftl_patch_begin(&t, p, what, id, pair, pair[0] == pair[1] ? 1 : 2);
-	t.shared = t.quiet = true;
+	t.sharing = FTL_SHARE_FREELY;
+	t.quiet = true;
 	s = build_slice(&t, ftl_node_get(g, pair[0])->in[0], &a, &with);
 	n = ftl_node_get(g, id);
 	for (uint32_t i = 0; i < nin; i++)
@@ -276,7 +279,8 @@ ftl_status ftl_layout_map_expand(ftl_pass *p, ftl_node_id id, const char *what, 
 		if (n->op == FTL_OP_matmul && !keeps_matrix(g, n->in[k], in[k]))
 			continue;
 		ftl_patch_begin(&t, p, what, id, &inner, 1);
-		t.shared = t.quiet = true;
+		t.sharing = FTL_SHARE_FREELY;
+	t.quiet = true;
 		FTL_TRY(ftl_layout_commit(&t, ftl_layout_again(&t, n, in, &with), &with, out_done));
 		n = ftl_node_get(g, id);
 	}

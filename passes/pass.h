@@ -69,7 +69,8 @@ void ftl_pass_miss(ftl_pass *p, const char *what, ftl_node_id n, const char *fmt
 /* ---- patches (rewriter.c) ----
  * A patch replaces the outputs of node `root`. `covered` are further nodes it means to replace. Build new nodes with
  * patch.b, in front of root; then commit or drop. Commit refuses, leaving the graph as it was, unless
- *  - what a covered node computes is read by nobody else (or `shared` is set: then it stays, and counts as not saved),
+ *  - what a covered node computes is read by nobody else; or `sharing` allows that it stays for others and counts as not
+ *    saved: FTL_SHARE_TO_SAVE where the patch saves something all the same, FTL_SHARE_FREELY where it costs no more,
  *  - every new value has the type of the old one (element type, rank, sizes provably equal) and is known as well,
  *  - the new nodes cost no more than those that go,
  *  - no size at run time comes from root.
@@ -82,7 +83,7 @@ typedef struct ftl_patch {
 	const ftl_node_id *covered;
 	uint32_t ncovered;
 	ftl_node_id mark; /* nodes from here on are new */
-	bool shared;
+	enum ftl_sharing { FTL_SHARE_NOTHING, FTL_SHARE_TO_SAVE, FTL_SHARE_FREELY } sharing;
 	bool quiet; /* do not report a refusal */
 } ftl_patch;
 
@@ -91,6 +92,8 @@ void ftl_patch_begin(ftl_patch *t, ftl_pass *p, const char *what, ftl_node_id ro
 /* with[k] replaces output k of root. Only what is not the graph's fault is an error; a refusal is *out_done = false. */
 ftl_status ftl_patch_commit(ftl_patch *t, const ftl_val *with, bool *out_done);
 void ftl_patch_drop(ftl_patch *t);
+/* If *v is computed from constants alone, make it one (unless it is large). */
+ftl_status ftl_patch_fold(ftl_patch *t, ftl_val *v);
 
 /* Erase n if nothing reads it, and then what only it read. Keeps nodes that sizes at run time come from. */
 void ftl_erase_dead(ftl_pass *p, ftl_node_id n);

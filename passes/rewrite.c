@@ -66,7 +66,7 @@ typedef struct row {
 
 typedef struct rewriting {
 	row *by_op[FTL_OP_COUNT];
-	bool misses, shared;
+	bool fusion;
 	FTL_VEC(bool) told; /* nodes whose miss was reported */
 } rewriting;
 
@@ -164,9 +164,8 @@ static ftl_status make(making *k, const ftl_pat *p, ftl_val *out);
 static ftl_status make_node(making *k, const ftl_pat *p, ftl_val *out)
 {
 	ftl_graph *g = k->t->b.g;
-	ftl_val in[8], folded;
+	ftl_val in[8];
 	ftl_dtype type = k->root;
-	bool done;
 
 	for (uint32_t i = 0; i < p->narg; i++) {
 		in[i] = 0;
@@ -180,12 +179,7 @@ static ftl_status make_node(making *k, const ftl_pat *p, ftl_val *out)
 		if (p->arg[i]->kind == FTL_PAT_NUM)
 			in[i] = ftl_patch_scalar(k->t, type, p->arg[i]->num);
 	FTL_TRY(ftl_build1(&k->t->b, p->op, in, p->narg, make_attrs(k, p), out));
-	if (!ftl_inputs_const(g, ftl_node_get(g, ftl_value_get(g, *out)->def)))
-		return FTL_OK;
-	FTL_TRY(ftl_fold_node(k->t->p, ftl_value_get(g, *out)->def, 1 << 16, &folded, &done));
-	if (done)
-		*out = folded;
-	return FTL_OK;
+	return ftl_patch_fold(k->t, out);
 }
 
 static ftl_status make_fill(making *k, double v, ftl_val *out)
@@ -216,7 +210,7 @@ static ftl_status make(making *k, const ftl_pat *p, ftl_val *out)
 	}
 }
 
-static ftl_status apply(ftl_pass *p, const row *r, const ftl_match *m, bool shared, bool quiet, bool *out_done)
+static ftl_status apply(ftl_pass *p, const row *r, const ftl_match *m, bool fusion, bool *out_done)
 {
 	ftl_graph *g = p->graph;
 	const ftl_node *root = ftl_node_get(g, m->node[0]);
@@ -232,8 +226,8 @@ static ftl_status apply(ftl_pass *p, const row *r, const ftl_match *m, bool shar
 		if (ftl_use_count(g, root->out[i]))
 			return FTL_OK;
 	ftl_patch_begin(&t, p, r->row->name, m->node[0], m->node + 1, m->nnode - 1);
-	t.shared = shared;
-	t.quiet = quiet;
+	t.sharing = fusion ? FTL_SHARE_NOTHING : FTL_SHARE_TO_SAVE;
+	t.quiet = !fusion;
 	if (make(&k, r->rule.rhs, &with[0]) != FTL_OK || !with[0]) {
 		ftl_patch_drop(&t); /* what cannot be typed is no match */
 		return FTL_OK;
@@ -269,12 +263,12 @@ static ftl_status visit(ftl_pass *p, ftl_node_id id, void *user)
 
 		if (!ftl_rule_match(p->graph, &r->rule, id, r->guard, &m))
 			continue;
-		FTL_TRY(apply(p, r, &m, rw->shared, !rw->misses, &done));
+		FTL_TRY(apply(p, r, &m, rw->fusion, &done));
 		if (done)
 			return FTL_OK;
 		refused = true;
 	}
-	if (rw->misses && !refused && rw->by_op[ftl_node_get(p->graph, id)->op])
+	if (rw->fusion && !refused && rw->by_op[ftl_node_get(p->graph, id)->op])
 		report_near(p, rw, id);
 	return FTL_OK;
 }
@@ -284,7 +278,6 @@ ftl_status ftl_rewrite_rows(ftl_pass *p, const char *only, bool fusion)
 	rewriting *rw = FTL_NEW(p->scratch, rewriting);
 
 	FTL_TRY(load(p, only, rw));
-	rw->misses = fusion;
-	rw->shared = !fusion;
+	rw->fusion = fusion;
 	return ftl_drive(p, visit, rw);
 }

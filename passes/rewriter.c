@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+#define SMALL 65536 /* bytes of constants that a patch computes */
+
 struct ftl_worklist {
 	FTL_VEC(ftl_node_id) queue;
 	uint32_t at;
@@ -84,9 +86,14 @@ void ftl_erase_dead(ftl_pass *p, ftl_node_id id)
 		if (used)
 			continue;
 		ftl_node_erase(g, id); /* leaves the list of inputs readable */
-		for (uint32_t i = 0; i < nin; i++)
-			if (n->in[i] && ftl_value_get(g, n->in[i])->def)
-				ftl_vec_push(p->scratch, &todo, ftl_value_get(g, n->in[i])->def);
+		for (uint32_t i = 0; i < nin; i++) {
+			const ftl_value *v = ftl_value_get(g, n->in[i]);
+
+			if (n->in[i] && v->def)
+				ftl_vec_push(p->scratch, &todo, v->def);
+			if (n->in[i] && v->uses.n == 1) /* a patch that others' reading stood against may go now */
+				ftl_touch(p, v->uses.v[0]);
+		}
 	}
 }
 
@@ -119,6 +126,22 @@ void ftl_patch_drop(ftl_patch *t)
 ftl_val ftl_patch_scalar(ftl_patch *t, ftl_dtype type, double v)
 {
 	return ftl_build_scalar(&t->b, type, v);
+}
+
+ftl_status ftl_patch_fold(ftl_patch *t, ftl_val *v)
+{
+	ftl_graph *g = t->b.g;
+	ftl_node_id n = ftl_value_get(g, *v)->def;
+	ftl_val with[1];
+	bool done;
+
+	if (!n || ftl_node_get(g, n)->op == FTL_OP_const || ftl_node_get(g, n)->nout != 1 ||
+	    !ftl_inputs_const(g, ftl_node_get(g, n)))
+		return FTL_OK;
+	FTL_TRY(ftl_fold_node(t->p, n, SMALL, with, &done));
+	if (done)
+		*v = with[0];
+	return FTL_OK;
 }
 
 static bool in_patch(const ftl_patch *t, ftl_node_id id)
@@ -255,7 +278,7 @@ static bool pays(ftl_patch *t)
 	fate f = {0};
 
 	settle(t, &f);
-	if (f.kept && !t->shared)
+	if (f.kept && t->sharing == FTL_SHARE_NOTHING)
 		return refuse(t, "what \"%.80s\" (%s) computes is also read by \"%.80s\" (%s)",
 			      ftl_node_get(g, f.kept)->loc, ftl_op_get(ftl_node_get(g, f.kept)->op)->name,
 			      ftl_node_get(g, f.reader)->loc, ftl_op_get(ftl_node_get(g, f.reader)->op)->name);
@@ -267,6 +290,9 @@ static bool pays(ftl_patch *t)
 			after += ftl_node_cost(g, id);
 	if (after > before * 1.0001)
 		return refuse(t, "it would cost more: about %.3g operations instead of %.3g", after, before);
+	if (f.kept && t->sharing == FTL_SHARE_TO_SAVE && after > 0 && after >= before)
+		return refuse(t, "it would save nothing: \"%.80s\" is also read by \"%.80s\"", ftl_node_get(g, f.kept)->loc,
+			      ftl_node_get(g, f.reader)->loc);
 	return true;
 }
 

@@ -14,9 +14,9 @@ tree=$work/tree
 rm -rf "$work"
 mkdir -p "$tree"
 
-# what a build needs, and nothing that lies about
+# what a build and its tests need, and nothing that lies about
 cd "$SOURCE"
-for f in CMakeLists.txt CMakePresets.json cmake base ir frontend kernels passes backends runtime api cli include; do
+for f in CMakeLists.txt CMakePresets.json cmake base ir frontend kernels passes backends runtime api cli include tests docs; do
 	cp -R "$f" "$tree/"
 done
 
@@ -66,6 +66,7 @@ follow() {
 			;;
 		new)
 			[ ! -e "$tree/$file" ] || { echo "$at: $file is there already"; exit 1; }
+			mkdir -p "$(dirname "$tree/$file")"
 			cp "$step/body" "$tree/$file"
 			;;
 		run)

@@ -395,6 +395,24 @@ static void facts_a_pass_needs_are_made_first(void **state)
 				      "}\n");
 }
 
+static void the_documentation_is_generated(void **state)
+{
+	const char *root = getenv("SOURCE"), *path = ftl_arena_printf(&arena, "%s/docs/PASSES.md", root ? root : ".");
+	ftl_text t;
+	FILE *f;
+
+	(void)state;
+	ftl_text_init(&t, &arena);
+	ftl_passes_markdown(&t);
+	if (getenv("FTL_BLESS")) {
+		f = fopen(path, "w");
+		assert_non_null(f);
+		fputs(t.v, f);
+		fclose(f);
+	}
+	assert_string_equal(read_text(path), t.v);
+}
+
 /* ---- time and memory ---- */
 /* n elementwise nodes in a row, with something for every pass to do. */
 static ftl_graph *long_chain(uint32_t n)
@@ -508,6 +526,7 @@ int main(void)
 		TEST(pipelines_have_comments_and_options),
 		TEST(the_hook_sees_every_pass_up_to_the_stop),
 		TEST(facts_a_pass_needs_are_made_first),
+		TEST(the_documentation_is_generated),
 		TEST(time_grows_with_the_graph),
 		TEST(every_failing_allocation_is_survived),
 	};

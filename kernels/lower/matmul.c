@@ -218,7 +218,7 @@ static ftl_status pack_constant(struct mm *p, const ftl_blob *blob, ftl_kv *out)
 		memset(mem, 0, (bytes + 63) / 64 * 64);
 	/* the packed bytes are a function of the source's content and the key; its pages are read for the last time below */
 	packed->hash = ftl_hash(key + 1, sizeof key - sizeof *key, ftl_blob_hash(blob)) | 1;
-	for (int64_t i = 0; i < batch; i++)
+	for (int64_t i = 0; mem && i < batch; i++)
 		pack_matrix(blob, t->dtype, c->t, (size_t)(i * k * n), k, n, p->trans_b, panel,
 			    mem + (size_t)(i * per) * osize);
 	if (mem)
