@@ -17,7 +17,7 @@ if(support)
 endif()
 
 function(fettle_test_settings name)
-	set_tests_properties(${name} PROPERTIES ENVIRONMENT "${FETTLE_TEST_ENV}" SKIP_RETURN_CODE 77 TIMEOUT 900)
+	set_tests_properties(${name} PROPERTIES ENVIRONMENT "${FETTLE_TEST_ENV}" SKIP_RETURN_CODE 77 TIMEOUT 1500)
 endfunction()
 
 file(GLOB tests CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/test_*.c")

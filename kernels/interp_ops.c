@@ -152,8 +152,9 @@ FLOAT(F64, double, )
 	X(sqrt)                                                                                                        \
 	X(floor)                                                                                                       \
 	X(ceil)                                                                                                        \
-	X(trunc) X(rint) X(exp) X(log) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh)   \
-		X(acosh) X(atanh) X(erf)
+	X(trunc)                                                                                                       \
+	X(rint) X(exp) X(log) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh)   \
+		X(atanh) X(erf)
 #define MATH_FNS(op) UNARY(op, F32, float, op##f(x[l])) UNARY(op, F64, double, op(x[l]))
 MATH(MATH_FNS)
 

@@ -57,7 +57,8 @@ ftl_status ftl_layout_reshape(ftl_patch *t, ftl_val x, const ftl_dim *dims, int 
 {
 	struct ftl_attrs_reshape *a = ftl_attrs_default(t->b.g, FTL_OP_reshape);
 
-	a->dims = (ftl_dims){(uint32_t)rank, rank ? ftl_arena_dup(t->b.g->arena, dims, (size_t)rank * sizeof *dims) : NULL};
+	a->dims = (ftl_dims){(uint32_t)rank,
+			     rank ? ftl_arena_dup(t->b.g->arena, dims, (size_t)rank * sizeof *dims) : NULL};
 	return ftl_build1(&t->b, FTL_OP_reshape, &x, 1, a, out);
 }
 
@@ -65,7 +66,8 @@ ftl_status ftl_layout_again(ftl_patch *t, const ftl_node *n, const ftl_val *in, 
 {
 	uint32_t nin = n->nin;
 
-	return ftl_build1(&t->b, n->op, in, nin, ftl_arena_dup(t->b.g->arena, n->attrs, ftl_op_get(n->op)->attr_bytes), out);
+	return ftl_build1(&t->b, n->op, in, nin, ftl_arena_dup(t->b.g->arena, n->attrs, ftl_op_get(n->op)->attr_bytes),
+			  out);
 }
 
 ftl_status ftl_layout_commit(ftl_patch *t, ftl_status_code built, const ftl_val *with, bool *out_done)

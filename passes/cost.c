@@ -8,11 +8,13 @@
 /* Elementwise ops that take more than an addition, per element; others that are not FTL_CHEAP take MAP_COST. */
 #define MAP_COST 4
 static const uint8_t map_cost[FTL_OP_COUNT] = {
-	[FTL_OP_exp] = 8,      [FTL_OP_log] = 8,       [FTL_OP_sin] = 12,      [FTL_OP_cos] = 12,     [FTL_OP_tan] = 16,
-	[FTL_OP_erf] = 12,     [FTL_OP_tanh] = 12,     [FTL_OP_sigmoid] = 12,  [FTL_OP_silu] = 12,    [FTL_OP_gelu] = 13,
-	[FTL_OP_softplus] = 16, [FTL_OP_mish] = 20,    [FTL_OP_pow] = 24,      [FTL_OP_leaky_relu] = 2, [FTL_OP_asin] = 16,
-	[FTL_OP_acos] = 16,    [FTL_OP_atan] = 16,     [FTL_OP_sinh] = 16,     [FTL_OP_cosh] = 16,    [FTL_OP_asinh] = 24,
-	[FTL_OP_acosh] = 24,   [FTL_OP_atanh] = 24,    [FTL_OP_elu] = 9,       [FTL_OP_celu] = 9,     [FTL_OP_selu] = 9,
+	[FTL_OP_exp] = 8,    [FTL_OP_log] = 8,        [FTL_OP_sin] = 12,      [FTL_OP_cos] = 12,
+	[FTL_OP_tan] = 16,   [FTL_OP_erf] = 12,       [FTL_OP_tanh] = 12,     [FTL_OP_sigmoid] = 12,
+	[FTL_OP_silu] = 12,  [FTL_OP_gelu] = 13,      [FTL_OP_softplus] = 16, [FTL_OP_mish] = 20,
+	[FTL_OP_pow] = 24,   [FTL_OP_leaky_relu] = 2, [FTL_OP_asin] = 16,     [FTL_OP_acos] = 16,
+	[FTL_OP_atan] = 16,  [FTL_OP_sinh] = 16,      [FTL_OP_cosh] = 16,     [FTL_OP_asinh] = 24,
+	[FTL_OP_acosh] = 24, [FTL_OP_atanh] = 24,     [FTL_OP_elu] = 9,       [FTL_OP_celu] = 9,
+	[FTL_OP_selu] = 9,
 };
 
 static bool typical(void *user, ftl_dim sym, int64_t *v)

@@ -52,7 +52,8 @@ static ftl_graph *graph_of(ftl_pass *p, const ftl_node *n)
 			continue;
 		if (t->enc || !ftl_type_is_static(g, t, dims))
 			return NULL;
-		in[i] = ftl_build_const(&b, ftl_type_make_const(one, t->dtype, t->rank, dims), ftl_const_blob(g, n->in[i]));
+		in[i] = ftl_build_const(&b, ftl_type_make_const(one, t->dtype, t->rank, dims),
+					ftl_const_blob(g, n->in[i]));
 	}
 	if (!attrs || ftl_build(&b, n->op, in, n->nin, attrs, n->nout, out) != FTL_OK)
 		return NULL;
@@ -156,11 +157,13 @@ static ftl_status fold_region(ftl_pass *p, ftl_region_id r)
 		    !ftl_out_bytes(g, n, &bytes))
 			continue;
 		if (bytes > (n->nin ? growth : growth / 16) && bytes > in_bytes(g, n)) {
-			ftl_pass_miss(p, "fold", id, "the constant would take %zu bytes instead of %zu", bytes, in_bytes(g, n));
+			ftl_pass_miss(p, "fold", id, "the constant would take %zu bytes instead of %zu", bytes,
+				      in_bytes(g, n));
 			continue;
 		}
 		if (in_bytes(g, n) > max || bytes > max - in_bytes(g, n)) {
-			ftl_pass_miss(p, "fold", id, "inputs and results of %zu bytes are too large", in_bytes(g, n) + bytes);
+			ftl_pass_miss(p, "fold", id, "inputs and results of %zu bytes are too large",
+				      in_bytes(g, n) + bytes);
 			continue;
 		}
 		FTL_TRY(ftl_fold_node(p, id, max, with, &done));

@@ -191,7 +191,8 @@ bool ftl_guard_upcast(ftl_match *m)
 {
 	ftl_dtype x = type_of(m, X);
 
-	return (x == FTL_F16 || x == FTL_BF16) && middle(m) == FTL_F32 && ftl_type_of(m->g, root(m)->out[0])->dtype == x;
+	return (x == FTL_F16 || x == FTL_BF16) && middle(m) == FTL_F32 &&
+	       ftl_type_of(m->g, root(m)->out[0])->dtype == x;
 }
 
 /* ---- axes ---- */
@@ -241,7 +242,8 @@ bool ftl_guard_norm_axes(ftl_match *m)
 {
 	if (!trailing(m, 0))
 		return false;
-	return trailing_from(m, 0) == trailing_from(m, 1) || ftl_match_fault(m, "mean and variance are over different axes");
+	return trailing_from(m, 0) == trailing_from(m, 1) ||
+	       ftl_match_fault(m, "mean and variance are over different axes");
 }
 
 /* Of the named reductions, each over the same one axis. */

@@ -33,7 +33,8 @@ ftl_status ftl_layout_transpose_transpose(ftl_pass *p, ftl_node_id id, const cha
 	for (int i = 0; i < ftl_type_of(g, outer->in[0])->rank; i++)
 		both[i] = r[q[i]];
 	begin(&t, p, what, id, &inner, 1, true);
-	return ftl_layout_commit(&t, ftl_layout_transpose(&t, ftl_node_get(g, inner)->in[0], both, &with), &with, out_done);
+	return ftl_layout_commit(&t, ftl_layout_transpose(&t, ftl_node_get(g, inner)->in[0], both, &with), &with,
+				 out_done);
 }
 
 /* Axes of size 1 change places among the others, which keep their order: a view. */
@@ -285,8 +286,9 @@ ftl_status ftl_layout_map_reshape(ftl_pass *p, ftl_node_id id, const char *what,
 	begin(&t, p, what, id, covered, found, true);
 	s = ftl_layout_again(&t, ftl_node_get(g, id), in, &with);
 	/* a row may have broadcast the last axis */
-	if (s == FTL_OK && ftl_types_agree(g, &(ftl_type){out.dtype, ftl_type_of(g, first)->rank, ftl_type_of(g, first)->dims, NULL},
-					   ftl_type_of(g, with), &same_text))
+	if (s == FTL_OK &&
+	    ftl_types_agree(g, &(ftl_type){out.dtype, ftl_type_of(g, first)->rank, ftl_type_of(g, first)->dims, NULL},
+			    ftl_type_of(g, with), &same_text))
 		s = ftl_layout_reshape(&t, with, out.dims, out.rank, &with);
 	return ftl_layout_commit(&t, s, &with, out_done);
 }

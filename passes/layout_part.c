@@ -45,7 +45,8 @@ static ftl_status build_slice(ftl_patch *t, ftl_val x, const span *s, ftl_val *o
 	ftl_graph *g = t->b.g;
 	struct ftl_attrs_slice *a = ftl_attrs_default(g, FTL_OP_slice);
 	int64_t *axes = FTL_NEW_N(g->arena, int64_t, FTL_MAX_RANK), *steps = FTL_NEW_N(g->arena, int64_t, FTL_MAX_RANK);
-	ftl_dim *starts = FTL_NEW_N(g->arena, ftl_dim, FTL_MAX_RANK), *sizes = FTL_NEW_N(g->arena, ftl_dim, FTL_MAX_RANK);
+	ftl_dim *starts = FTL_NEW_N(g->arena, ftl_dim, FTL_MAX_RANK),
+		*sizes = FTL_NEW_N(g->arena, ftl_dim, FTL_MAX_RANK);
 	bool stepped = false;
 	uint32_t n = 0;
 
@@ -189,8 +190,8 @@ ftl_status ftl_layout_concat_slices(ftl_pass *p, ftl_node_id id, const char *wha
 		if (i != k + 1)
 			in[m++] = i == k ? with : n->in[i];
 	if (s == FTL_OK && m > 1)
-		s = ftl_build1(&t.b, FTL_OP_concat, in, m, ftl_arena_dup(g->arena, n->attrs, sizeof(struct ftl_attrs_concat)),
-			       &with);
+		s = ftl_build1(&t.b, FTL_OP_concat, in, m,
+			       ftl_arena_dup(g->arena, n->attrs, sizeof(struct ftl_attrs_concat)), &with);
 	return ftl_layout_commit(&t, s, &with, out_done);
 }
 
@@ -223,9 +224,9 @@ ftl_status ftl_layout_concat_concat(ftl_pass *p, ftl_node_id id, const char *wha
 	ftl_patch_begin(&t, p, what, id, &inner, 1);
 	t.quiet = true;
 	return ftl_layout_commit(&t,
-		      ftl_build1(&t.b, FTL_OP_concat, in, total,
-				 ftl_arena_dup(g->arena, n->attrs, sizeof(struct ftl_attrs_concat)), &with),
-		      &with, out_done);
+				 ftl_build1(&t.b, FTL_OP_concat, in, total,
+					    ftl_arena_dup(g->arena, n->attrs, sizeof(struct ftl_attrs_concat)), &with),
+				 &with, out_done);
 }
 
 /* ---- expand ---- */
@@ -234,7 +235,8 @@ static bool keeps_matrix(const ftl_graph *g, ftl_val from, ftl_val to)
 {
 	const ftl_type *a = ftl_type_of(g, from), *b = ftl_type_of(g, to);
 
-	return a->rank >= 2 && b->rank >= 2 && memcmp(a->dims + a->rank - 2, b->dims + b->rank - 2, 2 * sizeof *a->dims) == 0;
+	return a->rank >= 2 && b->rank >= 2 &&
+	       memcmp(a->dims + a->rank - 2, b->dims + b->rank - 2, 2 * sizeof *a->dims) == 0;
 }
 
 /* f(expand x) = expand(f(x)) for one operand */
@@ -280,7 +282,7 @@ ftl_status ftl_layout_map_expand(ftl_pass *p, ftl_node_id id, const char *what, 
 			continue;
 		ftl_patch_begin(&t, p, what, id, &inner, 1);
 		t.sharing = FTL_SHARE_FREELY;
-	t.quiet = true;
+		t.quiet = true;
 		FTL_TRY(ftl_layout_commit(&t, ftl_layout_again(&t, n, in, &with), &with, out_done));
 		n = ftl_node_get(g, id);
 	}

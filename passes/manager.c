@@ -74,8 +74,9 @@ void ftl_pass_miss(ftl_pass *p, const char *what, ftl_node_id n, const char *fmt
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	ftl_vec_push(arena, &r->missed,
-		     ((ftl_pass_event){p->row->name, what, ftl_node_get(p->graph, n)->loc, 0, ftl_arena_str(arena, text)}));
+	ftl_vec_push(
+		arena, &r->missed,
+		((ftl_pass_event){p->row->name, what, ftl_node_get(p->graph, n)->loc, 0, ftl_arena_str(arena, text)}));
 }
 
 /* ---- running ---- */

@@ -52,12 +52,16 @@ static void add_rewrites(ftl_text *t)
 	ftl_rewrite_row r;
 
 	ftl_text_add(t, "## Rewrites\n\n"
-			"The language is described in `passes/include/passes/pattern.h`. Tolerances are relative, for f32; *tame* means\n"
-			"that the left side may overflow or lose digits where the right side does not. Every row is run before and\n"
+			"The language is described in `passes/include/passes/pattern.h`. Tolerances are relative, for "
+			"f32; *tame* means\n"
+			"that the left side may overflow or lose digits where the right side does not. Every row is "
+			"run before and\n"
 			"after on random graphs by `tests/test_rewrites.c`.\n");
 	for (size_t k = 0; ftl_rewrite_row_at(k, &r); k++) {
 		if (strcmp(pass, r.pass) != 0)
-			ftl_text_add(t, "\n### of `%s`\n\n| name | from | to | if | tolerance |\n|---|---|---|---|---|\n", r.pass);
+			ftl_text_add(t,
+				     "\n### of `%s`\n\n| name | from | to | if | tolerance |\n|---|---|---|---|---|\n",
+				     r.pass);
 		pass = r.pass;
 		ftl_text_add(t, "| %s | `", r.name);
 		add_cell(t, r.lhs);
@@ -76,9 +80,11 @@ void ftl_passes_markdown(ftl_text *t)
 	const ftl_pass_row *row;
 
 	ftl_text_add(t, "# Passes\n\n"
-			"Generated from `passes/passes.def` and `passes/rewrites.def` (`FTL_BLESS=1` with `tests/test_passes` writes it\n"
+			"Generated from `passes/passes.def` and `passes/rewrites.def` (`FTL_BLESS=1` with "
+			"`tests/test_passes` writes it\n"
 			"again). How to write one: [ADDING_A_PASS.md](ADDING_A_PASS.md).\n\n"
-			"A pipeline is text: names separated by commas or line ends, options in braces, comments from `#` on. What a pass\n"
+			"A pipeline is text: names separated by commas or line ends, options in braces, comments from "
+			"`#` on. What a pass\n"
 			"needs is made first:\n\n");
 	for (size_t i = 0; i < FTL_COUNT(facts); i++)
 		ftl_text_add(t, "- %s: %s\n", facts[i].name, facts[i].doc);

@@ -80,7 +80,7 @@ static bool match_number(solver *s, const goal *g)
 
 	if (!g->v || !ftl_const_scalar(m->g, g->v, &x))
 		return false;
-	if (!is_number(ftl_type_of(m->g, g->v)->dtype, x, g->p->num) && 
+	if (!is_number(ftl_type_of(m->g, g->v)->dtype, x, g->p->num) &&
 	    !ftl_match_fault(m, "a constant is %.9g instead of %.9g", x, g->p->num))
 		return false;
 	ok = solve(s, g->next);

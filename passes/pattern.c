@@ -207,7 +207,8 @@ static ftl_status read_node(reader *r, ftl_pat *p)
 	if (p->kind == FTL_PAT_ALT)
 		return p->narg ? FTL_OK : bad(r, "nothing to choose from");
 	info = ftl_op_get(p->op);
-	if (p->narg < (uint32_t)info->min_in || (info->max_in >= 0 && p->narg > (uint32_t)info->max_in) || info->nout < 1)
+	if (p->narg < (uint32_t)info->min_in || (info->max_in >= 0 && p->narg > (uint32_t)info->max_in) ||
+	    info->nout < 1)
 		return bad(r, "the op does not take this number of operands");
 	return FTL_OK;
 }

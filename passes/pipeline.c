@@ -196,8 +196,8 @@ static ftl_status find_opt(const ftl_pass_row *row, const char *name, size_t n, 
 		}
 	}
 	best = hint(best, least, n);
-	return ftl_fail(d, FTL_ERR_USAGE, "pass %s has no option \"%.*s\"%s%s%s", row->name, (int)(n < 60 ? n : 60), name,
-			best ? "; did you mean \"" : "", best ? best : "", best ? "\"?" : "");
+	return ftl_fail(d, FTL_ERR_USAGE, "pass %s has no option \"%.*s\"%s%s%s", row->name, (int)(n < 60 ? n : 60),
+			name, best ? "; did you mean \"" : "", best ? best : "", best ? "\"?" : "");
 }
 
 /* ---- the text ---- */
@@ -249,7 +249,8 @@ static ftl_status parse_option(ftl_arena *arena, const ftl_pass_row *row, ftl_st
 		text = ftl_arena_strn(arena, text, n);
 	}
 	if (!parse_value(arena, o->kind, text, (char *)&step->opt + opt_offset[o - opt_rows]))
-		return ftl_fail(d, FTL_ERR_USAGE, "pass %s: option %s: \"%.60s\" is no %s", row->name, o->name, text, o->kind);
+		return ftl_fail(d, FTL_ERR_USAGE, "pass %s: option %s: \"%.60s\" is no %s", row->name, o->name, text,
+				o->kind);
 	return FTL_OK;
 }
 

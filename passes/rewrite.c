@@ -117,9 +117,9 @@ static void inherit(const ftl_graph *g, void *to, ftl_op op, const ftl_node *fro
 {
 	const ftl_op_info *a = ftl_op_get(op), *b = ftl_op_get(from->op);
 	static const size_t size[] = {
-		[FTL_ATTR_i64] = sizeof(ftl_attr_i64),     [FTL_ATTR_f64] = sizeof(ftl_attr_f64),
-		[FTL_ATTR_flag] = sizeof(ftl_attr_flag),   [FTL_ATTR_dtype] = sizeof(ftl_attr_dtype),
-		[FTL_ATTR_str] = sizeof(ftl_attr_str),     [FTL_ATTR_ints] = sizeof(ftl_attr_ints),
+		[FTL_ATTR_i64] = sizeof(ftl_attr_i64),       [FTL_ATTR_f64] = sizeof(ftl_attr_f64),
+		[FTL_ATTR_flag] = sizeof(ftl_attr_flag),     [FTL_ATTR_dtype] = sizeof(ftl_attr_dtype),
+		[FTL_ATTR_str] = sizeof(ftl_attr_str),       [FTL_ATTR_ints] = sizeof(ftl_attr_ints),
 		[FTL_ATTR_floats] = sizeof(ftl_attr_floats), [FTL_ATTR_dims] = sizeof(ftl_attr_dims),
 		[FTL_ATTR_blob] = sizeof(ftl_attr_blob),
 	};
@@ -153,7 +153,9 @@ static void *make_attrs(const making *k, const ftl_pat *p)
 		case FTL_ATTR_f64: *(ftl_attr_f64 *)to = v; break;
 		case FTL_ATTR_flag: *(ftl_attr_flag *)to = v != 0; break;
 		case FTL_ATTR_dtype: *(ftl_attr_dtype *)to = (ftl_dtype)v; break;
-		default: *(ftl_attr_str *)to = ftl_arena_str(k->t->b.g->arena, a->str); break; /* the rule dies with the pass */
+		default:
+			*(ftl_attr_str *)to = ftl_arena_str(k->t->b.g->arena, a->str);
+			break; /* the rule dies with the pass */
 		}
 	}
 	return attrs;

@@ -291,8 +291,8 @@ static bool pays(ftl_patch *t)
 	if (after > before * 1.0001)
 		return refuse(t, "it would cost more: about %.3g operations instead of %.3g", after, before);
 	if (f.kept && t->sharing == FTL_SHARE_TO_SAVE && after > 0 && after >= before)
-		return refuse(t, "it would save nothing: \"%.80s\" is also read by \"%.80s\"", ftl_node_get(g, f.kept)->loc,
-			      ftl_node_get(g, f.reader)->loc);
+		return refuse(t, "it would save nothing: \"%.80s\" is also read by \"%.80s\"",
+			      ftl_node_get(g, f.kept)->loc, ftl_node_get(g, f.reader)->loc);
 	return true;
 }
 

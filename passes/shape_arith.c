@@ -100,7 +100,8 @@ static ftl_status replace(shapes *s, ftl_node_id id, ftl_val v, bool *out_done)
 	ftl_val with;
 
 	*out_done = false;
-	if (!ftl_op_has(n->op, FTL_PURE) || n->op == FTL_OP_const || n->op == FTL_OP_dims || !contents_known(s, v, &all_const))
+	if (!ftl_op_has(n->op, FTL_PURE) || n->op == FTL_OP_const || n->op == FTL_OP_dims ||
+	    !contents_known(s, v, &all_const))
 		return FTL_OK;
 	if (!all_const && !ftl_dtype_is_int(ftl_type_of(g, v)->dtype))
 		return FTL_OK; /* truth values that depend on sizes */

@@ -81,7 +81,8 @@ static void share_region(sharing *s, ftl_region_id r)
 				break;
 		if (w) {
 			if (ftl_pass_edit(s->p)) {
-				ftl_pass_count(s->p, "bytes", (uint32_t)(b->bytes < UINT32_MAX ? b->bytes : UINT32_MAX));
+				ftl_pass_count(s->p, "bytes",
+					       (uint32_t)(b->bytes < UINT32_MAX ? b->bytes : UINT32_MAX));
 				share(s, w->node, id);
 			}
 			continue;

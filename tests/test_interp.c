@@ -314,8 +314,9 @@ static float reference(ftl_kop op, float x, float y)
 #define MATH(name)                                                                                                     \
 	case FTL_K_##name: return name##f(x);
 		MATH(exp)
-		MATH(log) MATH(sin) MATH(cos) MATH(tan) MATH(asin) MATH(acos) MATH(atan) MATH(sinh) MATH(cosh)
-			MATH(tanh) MATH(asinh) MATH(acosh) MATH(atanh) MATH(erf) default : return powf(x, y);
+		MATH(log)
+		MATH(sin) MATH(cos) MATH(tan) MATH(asin) MATH(acos) MATH(atan) MATH(sinh) MATH(cosh) MATH(tanh)
+			MATH(asinh) MATH(acosh) MATH(atanh) MATH(erf) default : return powf(x, y);
 	}
 }
 

@@ -8,7 +8,8 @@
 
 static void products_agree_at_all_tile_edges(void **state)
 {
-	static const int m[] = {1, 2, 5, 6, 7, 8, 9, 16, 19, 131}, n[] = {1, 3, 16, 17, 47, 48, 49, 97}, k[] = {1, 4, 33};
+	static const int m[] = {1, 2, 5, 6, 7, 8, 9, 16, 19, 131}, n[] = {1, 3, 16, 17, 47, 48, 49, 97},
+			 k[] = {1, 4, 33};
 	char params[128], results[64], body[256];
 	sample c = {.name = body, .params = params, .results = results, .body = body};
 
@@ -20,45 +21,101 @@ static void products_agree_at_all_tile_edges(void **state)
 
 					if (t && (m[i] > 20 || n[j] == 97))
 						continue;
-					snprintf(params, sizeof params, "%%a: f32[%d,%d], %%b: f32[%d,%d]", ta ? k[l] : m[i],
-						 ta ? m[i] : k[l], tb ? n[j] : k[l], tb ? k[l] : n[j]);
+					snprintf(params, sizeof params, "%%a: f32[%d,%d], %%b: f32[%d,%d]",
+						 ta ? k[l] : m[i], ta ? m[i] : k[l], tb ? n[j] : k[l],
+						 tb ? k[l] : n[j]);
 					snprintf(results, sizeof results, "f32[%d,%d]", m[i], n[j]);
-					snprintf(body, sizeof body, " %%y = matmul %%a, %%b {trans_a=%s, trans_b=%s, alpha=0.5} : f32[%d,%d]",
+					snprintf(body, sizeof body,
+						 " %%y = matmul %%a, %%b {trans_a=%s, trans_b=%s, alpha=0.5} : "
+						 "f32[%d,%d]",
 						 ta ? "true" : "false", tb ? "true" : "false", m[i], n[j]);
 					run_one(*state, &c);
 				}
 }
 
 static const sample products[] = {
-	{.name = "symbolic sizes", .params = "%a: f32[?a,?d,?b], %b: f32[?a,?b,?d]", .results = "f32[?a,?d,?d]", .body = " %y = matmul %a, %b : f32[?a,?d,?d]"},
-	{.name = "symbolic rows, one of them", .params = "%a: f32[?one,?b], %b: f32[?b,?d]", .results = "f32[?one,?d]", .body = " %y = matmul %a, %b : f32[?one,?d]"},
-	{.name = "no rows", .params = "%a: f32[?zero,?b], %b: f32[?b,?d]", .results = "f32[?zero,?d]", .body = " %y = matmul %a, %b : f32[?zero,?d]"},
-	{.name = "no inner elements", .params = "%a: f32[?b,?zero], %b: f32[?zero,?d]", .results = "f32[?b,?d]", .body = " %y = matmul %a, %b : f32[?b,?d]"},
-	{.name = "batch broadcast both ways", .params = "%a: f32[?a,1,9,5], %b: f32[1,?k,5,?d]", .results = "f32[?a,?k,9,?d]",
+	{.name = "symbolic sizes",
+	 .params = "%a: f32[?a,?d,?b], %b: f32[?a,?b,?d]",
+	 .results = "f32[?a,?d,?d]",
+	 .body = " %y = matmul %a, %b : f32[?a,?d,?d]"},
+	{.name = "symbolic rows, one of them",
+	 .params = "%a: f32[?one,?b], %b: f32[?b,?d]",
+	 .results = "f32[?one,?d]",
+	 .body = " %y = matmul %a, %b : f32[?one,?d]"},
+	{.name = "no rows",
+	 .params = "%a: f32[?zero,?b], %b: f32[?b,?d]",
+	 .results = "f32[?zero,?d]",
+	 .body = " %y = matmul %a, %b : f32[?zero,?d]"},
+	{.name = "no inner elements",
+	 .params = "%a: f32[?b,?zero], %b: f32[?zero,?d]",
+	 .results = "f32[?b,?d]",
+	 .body = " %y = matmul %a, %b : f32[?b,?d]"},
+	{.name = "batch broadcast both ways",
+	 .params = "%a: f32[?a,1,9,5], %b: f32[1,?k,5,?d]",
+	 .results = "f32[?a,?k,9,?d]",
 	 .body = " %y = matmul %a, %b : f32[?a,?k,9,?d]"},
-	{.name = "batch of one, unknown to the compiler", .params = "%a: f32[?one,9,5], %b: f32[?a,5,20]", .results = "f32[max(?a,?one),9,20]",
+	{.name = "batch of one, unknown to the compiler",
+	 .params = "%a: f32[?one,9,5], %b: f32[?a,5,20]",
+	 .results = "f32[max(?a,?one),9,20]",
 	 .body = " %y = matmul %a, %b : f32[max(?a,?one),9,20]"},
-	{.name = "vector times matrix", .params = "%a: f32[33], %b: f32[33,50]", .results = "f32[50]", .body = " %y = matmul %a, %b : f32[50]"},
-	{.name = "matrix times vector", .params = "%a: f32[?a,50,33], %b: f32[33]", .results = "f32[?a,50]", .body = " %y = matmul %a, %b : f32[?a,50]"},
-	{.name = "dot", .params = "%a: f32[33], %b: f32[33]", .results = "f32[]", .body = " %y = matmul %a, %b : f32[]"},
-	{.name = "doubles", .params = "%a: f64[9,?c], %b: f64[?c,?d]", .results = "f64[9,?d]", .body = " %y = matmul %a, %b : f64[9,?d]"},
-	{.name = "halves", .params = "%a: f16[9,?c], %b: f16[?c,?d]", .results = "f16[9,?d]", .body = " %y = matmul %a, %b : f16[9,?d]"},
-	{.name = "bytes", .params = "%a: u8[9,?c], %b: i8[?c,?d]", .results = "i32[9,?d]", .body = " %y = matmul %a, %b : i32[9,?d]"},
-	{.name = "deep, in blocks of k", .params = "%a: f32[17,3000], %b: f32[3000,50]", .results = "f32[17,50]",
+	{.name = "vector times matrix",
+	 .params = "%a: f32[33], %b: f32[33,50]",
+	 .results = "f32[50]",
+	 .body = " %y = matmul %a, %b : f32[50]"},
+	{.name = "matrix times vector",
+	 .params = "%a: f32[?a,50,33], %b: f32[33]",
+	 .results = "f32[?a,50]",
+	 .body = " %y = matmul %a, %b : f32[?a,50]"},
+	{.name = "dot",
+	 .params = "%a: f32[33], %b: f32[33]",
+	 .results = "f32[]",
+	 .body = " %y = matmul %a, %b : f32[]"},
+	{.name = "doubles",
+	 .params = "%a: f64[9,?c], %b: f64[?c,?d]",
+	 .results = "f64[9,?d]",
+	 .body = " %y = matmul %a, %b : f64[9,?d]"},
+	{.name = "halves",
+	 .params = "%a: f16[9,?c], %b: f16[?c,?d]",
+	 .results = "f16[9,?d]",
+	 .body = " %y = matmul %a, %b : f16[9,?d]"},
+	{.name = "bytes",
+	 .params = "%a: u8[9,?c], %b: i8[?c,?d]",
+	 .results = "i32[9,?d]",
+	 .body = " %y = matmul %a, %b : i32[9,?d]"},
+	{.name = "deep, in blocks of k",
+	 .params = "%a: f32[17,3000], %b: f32[3000,50]",
+	 .results = "f32[17,50]",
 	 .body = " %z = matmul %a, %b : f32[17,50]\n %e = const dense<0.001> : f32[]\n %y = mul %z, %e : f32[17,50]"},
-	{.name = "deep, in blocks of k, into halves", .params = "%a: f32[17,3000], %b: f32[3000,50]", .results = "f16[17,50]",
-	 .body = " %z = matmul %a, %b : f32[17,50]\n %e = const dense<0.0001> : f32[]\n %s = mul %z, %e : f32[17,50]\n %y = cast %s {to=f16} : "
-	 "f16[17,50]"},
-	{.name = "bias, residual", .params = "%a: f32[?a,?d,8], %b: f32[8,50], %c: f32[50], %r: f32[?a,?d,50]", .results = "f32[?a,?d,50]",
-	 .body = " %p = matmul %a, %b : f32[?a,?d,50]\n %q = add %p, %c : f32[?a,?d,50]\n %y = add %r, %q : f32[?a,?d,50]"},
-	{.name = "bias, costly activation", .params = "%a: f32[?a,?d,8], %b: f32[8,50], %c: f32[50]", .results = "f32[?a,?d,50]",
-	 .body = " %p = matmul %a, %b : f32[?a,?d,50]\n %q = add %p, %c : f32[?a,?d,50]\n %y = gelu %q : f32[?a,?d,50]"},
-	{.name = "two products meet", .params = "%a: f32[20,8], %b: f32[8,50]", .results = "f32[20,50]",
+	{.name = "deep, in blocks of k, into halves",
+	 .params = "%a: f32[17,3000], %b: f32[3000,50]",
+	 .results = "f16[17,50]",
+	 .body = " %z = matmul %a, %b : f32[17,50]\n %e = const dense<0.0001> : f32[]\n %s = mul %z, %e : f32[17,50]\n "
+		 "%y = cast %s {to=f16} : "
+		 "f16[17,50]"},
+	{.name = "bias, residual",
+	 .params = "%a: f32[?a,?d,8], %b: f32[8,50], %c: f32[50], %r: f32[?a,?d,50]",
+	 .results = "f32[?a,?d,50]",
+	 .body = " %p = matmul %a, %b : f32[?a,?d,50]\n %q = add %p, %c : f32[?a,?d,50]\n %y = add %r, %q : "
+		 "f32[?a,?d,50]"},
+	{.name = "bias, costly activation",
+	 .params = "%a: f32[?a,?d,8], %b: f32[8,50], %c: f32[50]",
+	 .results = "f32[?a,?d,50]",
+	 .body = " %p = matmul %a, %b : f32[?a,?d,50]\n %q = add %p, %c : f32[?a,?d,50]\n %y = gelu %q : "
+		 "f32[?a,?d,50]"},
+	{.name = "two products meet",
+	 .params = "%a: f32[20,8], %b: f32[8,50]",
+	 .results = "f32[20,50]",
 	 .body = " %p = matmul %a, %b : f32[20,50]\n %s = sin %b : f32[8,50]\n %q = matmul %a, %s : f32[20,50]\n"
-	 " %m = mul %p, %q : f32[20,50]\n %y = relu %m : f32[20,50]"},
-	{.name = "a chain's operand is computed in it", .params = "%a: f32[20,8], %b: f32[8,50], %c: f32[20,50]", .results = "f32[20,50]",
-	 .body = " %p = matmul %a, %b : f32[20,50]\n %e = exp %c : f32[20,50]\n %n = neg %e : f32[20,50]\n %y = sub %p, %n : f32[20,50]"},
-	{.name = "inner sizes differ at run time", .params = "%a: f32[4,?b], %b: f32[?c,4]", .results = "f32[4,4]", .body = " %y = matmul %a, %b : f32[4,4]",
+		 " %m = mul %p, %q : f32[20,50]\n %y = relu %m : f32[20,50]"},
+	{.name = "a chain's operand is computed in it",
+	 .params = "%a: f32[20,8], %b: f32[8,50], %c: f32[20,50]",
+	 .results = "f32[20,50]",
+	 .body = " %p = matmul %a, %b : f32[20,50]\n %e = exp %c : f32[20,50]\n %n = neg %e : f32[20,50]\n %y = sub "
+		 "%p, %n : f32[20,50]"},
+	{.name = "inner sizes differ at run time",
+	 .params = "%a: f32[4,?b], %b: f32[?c,4]",
+	 .results = "f32[4,4]",
+	 .body = " %y = matmul %a, %b : f32[4,4]",
 	 .error = "inner dims differ"},
 };
 
@@ -70,27 +127,57 @@ static void products_agree_on_all_targets(void **state)
 /* ---- convolutions, pools ---- */
 
 static const sample convolutions[] = {
-	{.name = "3x3, padded", .params = "%x: f32[2,3,9,11], %w: f32[8,3,3,3], %b: f32[8]", .results = "f32[2,8,9,11]",
+	{.name = "3x3, padded",
+	 .params = "%x: f32[2,3,9,11], %w: f32[8,3,3,3], %b: f32[8]",
+	 .results = "f32[2,8,9,11]",
 	 .body = " %y = conv %x, %w, %b {pads=[1,1,1,1]} : f32[2,8,9,11]"},
-	{.name = "rows shorter than a vector, repeated end", .params = "%x: f32[1,32,6,5], %w: f32[64,32,3,3]", .results = "f32[1,64,6,5]",
+	{.name = "rows shorter than a vector, repeated end",
+	 .params = "%x: f32[1,32,6,5], %w: f32[64,32,3,3]",
+	 .results = "f32[1,64,6,5]",
 	 .body = " %y = conv %x, %w {pads=[1,1,1,1]} : f32[1,64,6,5]"},
-	{.name = "patches", .params = "%x: f32[2,3,8,8], %w: f32[16,3,4,4], %b: f32[16]", .results = "f32[2,16,2,2]",
+	{.name = "patches",
+	 .params = "%x: f32[2,3,8,8], %w: f32[16,3,4,4], %b: f32[16]",
+	 .results = "f32[2,16,2,2]",
 	 .body = " %y = conv %x, %w, %b {strides=[4,4]} : f32[2,16,2,2]"},
-	{.name = "1x1", .params = "%x: f32[2,5,7,6], %w: f32[9,5,1,1]", .results = "f32[2,9,7,6]", .body = " %y = conv %x, %w : f32[2,9,7,6]"},
-	{.name = "depthwise, dilated, uneven pads", .params = "%x: f32[2,6,9,20], %w: f32[6,1,3,3]", .results = "f32[2,6,8,18]",
+	{.name = "1x1",
+	 .params = "%x: f32[2,5,7,6], %w: f32[9,5,1,1]",
+	 .results = "f32[2,9,7,6]",
+	 .body = " %y = conv %x, %w : f32[2,9,7,6]"},
+	{.name = "depthwise, dilated, uneven pads",
+	 .params = "%x: f32[2,6,9,20], %w: f32[6,1,3,3]",
+	 .results = "f32[2,6,8,18]",
 	 .body = " %y = conv %x, %w {group=6, dilations=[2,2], pads=[1,0,2,2]} : f32[2,6,8,18]"},
-	{.name = "grouped", .params = "%x: f32[2,6,9,20], %w: f32[10,3,2,3]", .results = "f32[2,10,8,18]", .body = " %y = conv %x, %w {group=2} : f32[2,10,8,18]"},
-	{.name = "1-D, symbolic length", .params = "%x: f32[?a,4,?d], %w: f32[6,4,5], %b: f32[6]", .results = "f32[?a,6,?d]",
+	{.name = "grouped",
+	 .params = "%x: f32[2,6,9,20], %w: f32[10,3,2,3]",
+	 .results = "f32[2,10,8,18]",
+	 .body = " %y = conv %x, %w {group=2} : f32[2,10,8,18]"},
+	{.name = "1-D, symbolic length",
+	 .params = "%x: f32[?a,4,?d], %w: f32[6,4,5], %b: f32[6]",
+	 .results = "f32[?a,6,?d]",
 	 .body = " %y = conv %x, %w, %b {pads=[2,2]} : f32[?a,6,?d]"},
-	{.name = "3-D", .params = "%x: f32[1,2,4,5,6], %w: f32[5,2,2,2,2]", .results = "f32[1,5,3,4,5]", .body = " %y = conv %x, %w : f32[1,5,3,4,5]"},
-	{.name = "activation and residual behind it", .params = "%x: f32[2,3,9,11], %w: f32[8,3,3,3], %r: f32[2,8,9,11]", .results = "f32[2,8,9,11]",
-	 .body = " %c = conv %x, %w {pads=[1,1,1,1]} : f32[2,8,9,11]\n %s = sigmoid %c : f32[2,8,9,11]\n %y = add %s, %r : f32[2,8,9,11]"},
-	{.name = "operand along width only", .params = "%x: f32[2,3,9,11], %w: f32[8,3,3,3], %r: f32[11]", .results = "f32[2,8,9,11]",
+	{.name = "3-D",
+	 .params = "%x: f32[1,2,4,5,6], %w: f32[5,2,2,2,2]",
+	 .results = "f32[1,5,3,4,5]",
+	 .body = " %y = conv %x, %w : f32[1,5,3,4,5]"},
+	{.name = "activation and residual behind it",
+	 .params = "%x: f32[2,3,9,11], %w: f32[8,3,3,3], %r: f32[2,8,9,11]",
+	 .results = "f32[2,8,9,11]",
+	 .body = " %c = conv %x, %w {pads=[1,1,1,1]} : f32[2,8,9,11]\n %s = sigmoid %c : f32[2,8,9,11]\n %y = add %s, "
+		 "%r : f32[2,8,9,11]"},
+	{.name = "operand along width only",
+	 .params = "%x: f32[2,3,9,11], %w: f32[8,3,3,3], %r: f32[11]",
+	 .results = "f32[2,8,9,11]",
 	 .body = " %c = conv %x, %w {pads=[1,1,1,1]} : f32[2,8,9,11]\n %y = add %c, %r : f32[2,8,9,11]"},
-	{.name = "transposed", .params = "%x: f32[2,4,5,6], %w: f32[4,3,3,3], %b: f32[3]", .results = "f32[2,3,10,13]",
-	 .body = " %y = conv_transpose %x, %w, %b {strides=[2,2], pads=[1,0,1,0], output_padding=[1,0]} : f32[2,3,10,13]"},
-	{.name = "largest and where", .params = "%x: f32[2,3,8,9]", .results = "f32[2,3,4,4], i64[2,3,4,4]",
-	 .body = " %y, %i = max_pool %x {kernel=[2,3], strides=[2,2]} : f32[2,3,4,4], i64[2,3,4,4]", .ret = "%y, %i"},
+	{.name = "transposed",
+	 .params = "%x: f32[2,4,5,6], %w: f32[4,3,3,3], %b: f32[3]",
+	 .results = "f32[2,3,10,13]",
+	 .body = " %y = conv_transpose %x, %w, %b {strides=[2,2], pads=[1,0,1,0], output_padding=[1,0]} : "
+		 "f32[2,3,10,13]"},
+	{.name = "largest and where",
+	 .params = "%x: f32[2,3,8,9]",
+	 .results = "f32[2,3,4,4], i64[2,3,4,4]",
+	 .body = " %y, %i = max_pool %x {kernel=[2,3], strides=[2,2]} : f32[2,3,4,4], i64[2,3,4,4]",
+	 .ret = "%y, %i"},
 };
 
 static void convolutions_agree_on_all_targets(void **state)
@@ -101,17 +188,28 @@ static void convolutions_agree_on_all_targets(void **state)
 /* ---- recurrences, transforms ---- */
 
 static const sample sequences[] = {
-	{.name = "lstm both ways", .params = "%x: f32[?b,?a,9], %w: f32[2,28,9], %r: f32[2,28,7], %b: f32[2,56]",
+	{.name = "lstm both ways",
+	 .params = "%x: f32[?b,?a,9], %w: f32[2,28,9], %r: f32[2,28,7], %b: f32[2,56]",
 	 .results = "f32[?b,2,?a,7], f32[2,?a,7], f32[2,?a,7]",
-	 .body = " %y, %h, %c = lstm %x, %w, %r, %b {hidden=7, direction=\"bidirectional\"} : f32[?b,2,?a,7], f32[2,?a,7], f32[2,?a,7]",
+	 .body = " %y, %h, %c = lstm %x, %w, %r, %b {hidden=7, direction=\"bidirectional\"} : f32[?b,2,?a,7], "
+		 "f32[2,?a,7], f32[2,?a,7]",
 	 .ret = "%y, %h, %c"},
-	{.name = "gru, reset after", .params = "%x: f32[?b,?a,9], %w: f32[1,21,9], %r: f32[1,21,7], %b: f32[1,42]", .results = "f32[?b,1,?a,7], f32[1,?a,7]",
-	 .body = " %y, %h = gru %x, %w, %r, %b {hidden=7, linear_before_reset=true} : f32[?b,1,?a,7], f32[1,?a,7]", .ret = "%y, %h"},
-	{.name = "rnn backwards", .params = "%x: f32[?b,?a,9], %w: f32[1,7,9], %r: f32[1,7,7]", .results = "f32[?b,1,?a,7], f32[1,?a,7]",
-	 .body = " %y, %h = rnn %x, %w, %r {hidden=7, direction=\"reverse\"} : f32[?b,1,?a,7], f32[1,?a,7]", .ret = "%y, %h"},
-	{.name = "impulse", .params = "%x: f32[1,4,1]", .results = "f32[1,4,2]",
+	{.name = "gru, reset after",
+	 .params = "%x: f32[?b,?a,9], %w: f32[1,21,9], %r: f32[1,21,7], %b: f32[1,42]",
+	 .results = "f32[?b,1,?a,7], f32[1,?a,7]",
+	 .body = " %y, %h = gru %x, %w, %r, %b {hidden=7, linear_before_reset=true} : f32[?b,1,?a,7], f32[1,?a,7]",
+	 .ret = "%y, %h"},
+	{.name = "rnn backwards",
+	 .params = "%x: f32[?b,?a,9], %w: f32[1,7,9], %r: f32[1,7,7]",
+	 .results = "f32[?b,1,?a,7], f32[1,?a,7]",
+	 .body = " %y, %h = rnn %x, %w, %r {hidden=7, direction=\"reverse\"} : f32[?b,1,?a,7], f32[1,?a,7]",
+	 .ret = "%y, %h"},
+	{.name = "impulse",
+	 .params = "%x: f32[1,4,1]",
+	 .results = "f32[1,4,2]",
 	 .body = " %i = const dense<[1,0,0,0]> : f32[4]\n %r = reshape %i {dims=[1,4,1]} : f32[1,4,1]\n"
-	 " %y = dft %r {axis=1} : f32[1,4,2]", .want = "1,0,1,0,1,0,1,0"},
+		 " %y = dft %r {axis=1} : f32[1,4,2]",
+	 .want = "1,0,1,0,1,0,1,0"},
 };
 
 static void sequences_agree_on_all_targets(void **state)
@@ -122,22 +220,33 @@ static void sequences_agree_on_all_targets(void **state)
 /* ---- control flow ---- */
 
 static const sample flow[] = {
-	{.name = "loop adds up and collects", .params = "%x: f32[?d]", .results = "f32[?d], f32[4,?d]",
+	{.name = "loop adds up and collects",
+	 .params = "%x: f32[?d]",
+	 .results = "f32[?d], f32[4,?d]",
 	 .body = " %m = const dense<4> : i64[]\n"
-	 " %y, %s = loop %m, _, %x { (%i: i64[], %go: bool[], %c: f32[?d])\n"
-	 "  %n = add %c, %x : f32[?d]\n  %t = const dense<true> : bool[]\n  yield %t, %n, %n } : f32[?d], f32[4,?d]",
+		 " %y, %s = loop %m, _, %x { (%i: i64[], %go: bool[], %c: f32[?d])\n"
+		 "  %n = add %c, %x : f32[?d]\n  %t = const dense<true> : bool[]\n  yield %t, %n, %n } : f32[?d], "
+		 "f32[4,?d]",
 	 .ret = "%y, %s"},
-	{.name = "carried values trade places", .params = "%p: f32[3], %q: f32[3]", .results = "f32[3], f32[3]",
+	{.name = "carried values trade places",
+	 .params = "%p: f32[3], %q: f32[3]",
+	 .results = "f32[3], f32[3]",
 	 .body = " %m = const dense<3> : i64[]\n"
-	 " %y, %z = loop %m, _, %p, %q { (%i: i64[], %go: bool[], %a: f32[3], %b: f32[3])\n"
-	 "  %t = const dense<true> : bool[]\n  yield %t, %b, %a } : f32[3], f32[3]",
+		 " %y, %z = loop %m, _, %p, %q { (%i: i64[], %go: bool[], %a: f32[3], %b: f32[3])\n"
+		 "  %t = const dense<true> : bool[]\n  yield %t, %b, %a } : f32[3], f32[3]",
 	 .ret = "%y, %z"},
-	{.name = "a branch", .params = "%x: f32[?d]", .results = "f32[?d]",
-	 .body = " %z = const dense<0> : i64[]\n %k = const dense<[3]> : i64[1]\n %e = reshape %k {dims=[]} : i64[]\n %c = lt %z, %e : bool[]\n"
-	 " %y = if %c { ()\n  %n = neg %x : f32[?d]\n yield %n } { ()\n  yield %x } : f32[?d]"},
-	{.name = "scan backwards", .params = "%x: f32[?d,3]", .results = "f32[3], f32[?d,3]",
+	{.name = "a branch",
+	 .params = "%x: f32[?d]",
+	 .results = "f32[?d]",
+	 .body = " %z = const dense<0> : i64[]\n %k = const dense<[3]> : i64[1]\n %e = reshape %k {dims=[]} : i64[]\n "
+		 "%c = lt %z, %e : bool[]\n"
+		 " %y = if %c { ()\n  %n = neg %x : f32[?d]\n yield %n } { ()\n  yield %x } : f32[?d]"},
+	{.name = "scan backwards",
+	 .params = "%x: f32[?d,3]",
+	 .results = "f32[3], f32[?d,3]",
 	 .body = " %z = const dense<0> : f32[3]\n"
-	 " %y, %s = scan %z, %x {in_reverse=[1]} { (%c: f32[3], %e: f32[3])\n  %n = add %c, %e : f32[3]\n  yield %n, %n } : f32[3], f32[?d,3]",
+		 " %y, %s = scan %z, %x {in_reverse=[1]} { (%c: f32[3], %e: f32[3])\n  %n = add %c, %e : f32[3]\n  "
+		 "yield %n, %n } : f32[3], f32[?d,3]",
 	 .ret = "%y, %s"},
 };
 

@@ -84,7 +84,8 @@ static const char *differ(const ftl_graph *before, const ftl_graph *after, uint6
 	exec_result x, y;
 	ftl_diag d = {0};
 
-	if (exec_run(&arena, before, in, false, &d, &x) != FTL_OK || exec_run(&arena, after, in, false, &d, &y) != FTL_OK)
+	if (exec_run(&arena, before, in, false, &d, &x) != FTL_OK ||
+	    exec_run(&arena, after, in, false, &d, &y) != FTL_OK)
 		return ftl_arena_str(&arena, d.text);
 	return exec_compare(&arena, &x, &y, tolerance, tame);
 }
@@ -109,8 +110,8 @@ static void check_results(const char *name, const char *how, const ftl_graph *be
 	const char *near = strstr(how, "near="), *seed = strstr(how, "seed="), *wrong;
 
 	for (uint64_t k = 0; k < 3; k++) {
-		wrong = differ(before, after, (seed ? strtoull(seed + 5, NULL, 10) : 0) + k * 1000, near ? strtod(near + 5, NULL) : 0,
-			       strstr(how, "tame") != NULL);
+		wrong = differ(before, after, (seed ? strtoull(seed + 5, NULL, 10) : 0) + k * 1000,
+			       near ? strtod(near + 5, NULL) : 0, strstr(how, "tame") != NULL);
 		if (wrong)
 			fail_msg("%s: %s\n%s", name, wrong, print(after));
 	}
@@ -136,7 +137,8 @@ static void check_reasons(const char *name, const char *text, const ftl_pass_rep
 
 static void check_golden(const char *path, const char *name)
 {
-	const char *text = read_text(path), *want = strstr(text, WANT), *check = head(text, "check: "), *pass = head(text, "# pass: "), *got;
+	const char *text = read_text(path), *want = strstr(text, WANT), *check = head(text, "check: "),
+		   *pass = head(text, "# pass: "), *got;
 	ftl_pass_options o = {.no_default = true};
 	size_t n = want ? (size_t)(want - text) : strlen(text);
 	ftl_graph *before = parse(text, n, name), *after = parse(text, n, name);
@@ -236,7 +238,8 @@ static void check_orders(const char *path, const char *name)
 
 		ftl_text_init(&pipeline, &arena);
 		for (int i = 0; i < 14; i++)
-			ftl_text_add(&pipeline, "%s%s", i ? ", " : "", ftl_pass_row_at(exec_below(&r, (uint32_t)npass))->name);
+			ftl_text_add(&pipeline, "%s%s", i ? ", " : "",
+				     ftl_pass_row_at(exec_below(&r, (uint32_t)npass))->name);
 		run(after, pipeline.v, &o);
 		wrong = differ(before, after, seed, 1e-5, true);
 		if (wrong)
@@ -308,16 +311,11 @@ static const char tiny[] = "func @tiny(%x: f32[4]) -> (f32[4]) {\n"
 static void wrong_pipelines_are_refused(void **state)
 {
 	static const char *const bad[][2] = {
-		{"simplfy", "did you mean \"simplify\""},
-		{"cse, fusenorm", "did you mean \"fuse-norm\""},
-		{"zzzzzzzz", "unknown pass \"zzzzzzzz\""},
-		{"fold{max_byte=3}", "did you mean \"max_bytes\""},
-		{"fold{max_bytes=lots}", "\"lots\" is no i64"},
-		{"fold{max_bytes}", "needs a value"},
-		{"fold{max_bytes=3", "expected an option"},
-		{"cse{a=1}", "has no option \"a\""},
-		{"simplify{only=\"x}", "a quote is missing"},
-		{"simplify{only=nothing}", "no row \"nothing\""},
+		{"simplfy", "did you mean \"simplify\""},       {"cse, fusenorm", "did you mean \"fuse-norm\""},
+		{"zzzzzzzz", "unknown pass \"zzzzzzzz\""},      {"fold{max_byte=3}", "did you mean \"max_bytes\""},
+		{"fold{max_bytes=lots}", "\"lots\" is no i64"}, {"fold{max_bytes}", "needs a value"},
+		{"fold{max_bytes=3", "expected an option"},     {"cse{a=1}", "has no option \"a\""},
+		{"simplify{only=\"x}", "a quote is missing"},   {"simplify{only=nothing}", "no row \"nothing\""},
 		{"cse; dce", "expected a pass at \"; dce\""},
 	};
 
@@ -336,7 +334,8 @@ static void wrong_pipelines_are_refused(void **state)
 
 static void pipelines_have_comments_and_options(void **state)
 {
-	static const char text[] = "# constants first\nfold{max_bytes=4096, max_growth=0}, # few\n\tcse\n\nsimplify{only=\"add_zero\"}";
+	static const char text[] =
+		"# constants first\nfold{max_bytes=4096, max_growth=0}, # few\n\tcse\n\nsimplify{only=\"add_zero\"}";
 	ftl_graph *g = parse(tiny, strlen(tiny), "tiny.fir");
 	ftl_pass_options o = {.no_default = true};
 	ftl_pass_report *r;
@@ -421,7 +420,8 @@ static ftl_graph *long_chain(uint32_t n)
 	ftl_builder b = {.g = g, .region = g->body, .loc = "node"};
 	ftl_dim dims[2] = {ftl_dim_sym(g->st, "n"), ftl_dim_const(g->st, 8)};
 	ftl_val x = ftl_param_new(g, g->body, ftl_type_make(g, FTL_F32, 2, dims), "x"), zero, hub = x, in[2];
-	static const ftl_op ops[] = {FTL_OP_relu, FTL_OP_neg, FTL_OP_add, FTL_OP_mul, FTL_OP_sigmoid, FTL_OP_sub, FTL_OP_transpose};
+	static const ftl_op ops[] = {FTL_OP_relu,    FTL_OP_neg, FTL_OP_add,      FTL_OP_mul,
+				     FTL_OP_sigmoid, FTL_OP_sub, FTL_OP_transpose};
 
 	for (uint32_t i = 0; i < n; i++) {
 		ftl_op op = ops[i % FTL_COUNT(ops)];
@@ -450,7 +450,8 @@ static void time_grows_with_the_graph(void **state)
 	r = run(g, NULL, NULL);
 	for (uint32_t i = 0; i < r->passes.n; i++)
 		if (r->passes.v[i].seconds > 2)
-			fail_msg("%s took %.1f s for %u nodes", r->passes.v[i].pass, r->passes.v[i].seconds, r->passes.v[i].nodes_before);
+			fail_msg("%s took %.1f s for %u nodes", r->passes.v[i].pass, r->passes.v[i].seconds,
+				 r->passes.v[i].nodes_before);
 }
 
 struct failing {
@@ -491,7 +492,8 @@ static bool run_with(const char *text, int k)
 		assert_int_equal(f.live, 0);
 		return false;
 	}
-	if (ftl_parse(&a, text, strlen(text), "f", &d, &g) != FTL_OK || ftl_passes_run(g, NULL, NULL, &d, NULL) != FTL_OK)
+	if (ftl_parse(&a, text, strlen(text), "f", &d, &g) != FTL_OK ||
+	    ftl_passes_run(g, NULL, NULL, &d, NULL) != FTL_OK)
 		assert_true(f.left <= 0); /* the verifier lands by itself */
 	ftl_arena_free(&a);
 	assert_int_equal(f.live, 0);
@@ -517,18 +519,12 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(every_pass_has_golden_files),
-		TEST(each_pass_alone_keeps_results),
-		TEST(any_order_of_passes_keeps_results),
-		TEST(every_rewrite_limit_keeps_results),
-		TEST(the_default_pipeline_comes_to_rest),
-		TEST(wrong_pipelines_are_refused),
-		TEST(pipelines_have_comments_and_options),
-		TEST(the_hook_sees_every_pass_up_to_the_stop),
-		TEST(facts_a_pass_needs_are_made_first),
-		TEST(the_documentation_is_generated),
-		TEST(time_grows_with_the_graph),
-		TEST(every_failing_allocation_is_survived),
+		TEST(every_pass_has_golden_files),         TEST(each_pass_alone_keeps_results),
+		TEST(any_order_of_passes_keeps_results),   TEST(every_rewrite_limit_keeps_results),
+		TEST(the_default_pipeline_comes_to_rest),  TEST(wrong_pipelines_are_refused),
+		TEST(pipelines_have_comments_and_options), TEST(the_hook_sees_every_pass_up_to_the_stop),
+		TEST(facts_a_pass_needs_are_made_first),   TEST(the_documentation_is_generated),
+		TEST(time_grows_with_the_graph),           TEST(every_failing_allocation_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

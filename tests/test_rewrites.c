@@ -28,9 +28,9 @@ typedef struct gen {
 	exec_rng *r;
 	ftl_builder b;
 	const ftl_rule *rule;
-	ftl_dtype type;      /* of what the pattern leaves open */
+	ftl_dtype type; /* of what the pattern leaves open */
 	shape base;
-	int64_t axes[4];     /* of reductions, and the first is other ops' axis */
+	int64_t axes[4]; /* of reductions, and the first is other ops' axis */
 	uint32_t naxes;
 	ftl_val var[FTL_PAT_NAMES];
 	bool failed;
@@ -48,7 +48,8 @@ static ftl_dtype any_type(exec_rng *r)
 
 static double any_number(exec_rng *r)
 {
-	static const double list[] = {0.5, 2, -1, 3, 0.25, 1e-5, 6, 0.1, -0.5, 1, 0, 1.702, 100, -4, 1e-3, 8, INFINITY, NAN};
+	static const double list[] = {0.5, 2, -1,    3,   0.25, 1e-5, 6, 0.1,      -0.5,
+				      1,   0, 1.702, 100, -4,   1e-3, 8, INFINITY, NAN};
 
 	return list[exec_below(r, FTL_COUNT(list))];
 }
@@ -210,14 +211,17 @@ static void set_attr(gen *g, ftl_op op, const ftl_attr_desc *d, void *attrs, ftl
 		for (int i = 0; i < zero.rank && strcmp(d->name, "starts") == 0; i++)
 			zero.dims[i] = ftl_dim_const(g->b.g->st, 0);
 		for (int i = 0; i < zero.rank && strcmp(d->name, "pads") == 0; i++)
-			zero.dims[i] = ftl_dim_const(g->b.g->st, exec_chance(g->r, 90) ? 0 : exec_chance(g->r, 50) ? 1 : -1);
+			zero.dims[i] = ftl_dim_const(g->b.g->st, exec_chance(g->r, 90)   ? 0
+								 : exec_chance(g->r, 50) ? 1
+											 : -1);
 		if (strcmp(d->name, "repeats") == 0)
 			for (int i = 0; i < s.rank; i++)
 				s.dims[i] = ftl_dim_const(g->b.g->st, exec_chance(g->r, 90) ? 1 : 2);
 		if (strcmp(d->name, "dims") == 0)
 			s = target(g, x);
 		if (strcmp(d->name, "pads") == 0 || strcmp(d->name, "starts") == 0)
-			*(ftl_dims *)to = (ftl_dims){(uint32_t)(d->name[0] == 'p' ? zero.rank : s.rank), dup_dims(g, &zero)};
+			*(ftl_dims *)to = (ftl_dims){(uint32_t)(d->name[0] == 'p' ? zero.rank : s.rank),
+						     dup_dims(g, &zero)};
 		else
 			*(ftl_dims *)to = (ftl_dims){(uint32_t)s.rank, dup_dims(g, &s)};
 		break;
@@ -267,7 +271,8 @@ static ftl_val shape_operand(gen *g, ftl_val x)
 
 static bool takes_bools(ftl_op op, uint32_t k)
 {
-	return (op == FTL_OP_where && k == 0) || op == FTL_OP_not || op == FTL_OP_and || op == FTL_OP_or || op == FTL_OP_xor;
+	return (op == FTL_OP_where && k == 0) || op == FTL_OP_not || op == FTL_OP_and || op == FTL_OP_or ||
+	       op == FTL_OP_xor;
 }
 
 static bool compares(ftl_op op)
@@ -351,7 +356,11 @@ static ftl_val make(gen *g, const ftl_pat *p, ftl_dtype type, const shape *s)
 static ftl_graph *sample(ftl_arena *a, exec_rng *r, const ftl_rule *rule)
 {
 	ftl_graph *graph = ftl_graph_new(a, "sample");
-	gen g = {.a = a, .r = r, .b = {.g = graph, .region = graph->body, .loc = "n"}, .rule = rule, .type = any_type(r)};
+	gen g = {.a = a,
+		 .r = r,
+		 .b = {.g = graph, .region = graph->body, .loc = "n"},
+		 .rule = rule,
+		 .type = any_type(r)};
 	ftl_val out;
 
 	any_shape(&g);
@@ -421,7 +430,9 @@ static const char *check_row(ftl_arena *once, const ftl_rewrite_row *row)
 		ftl_arena_reset(&each);
 	}
 	if (!wrong && checked < 2)
-		return ftl_arena_printf(once, "only %d of %d random graphs had its left side: a guard that is too narrow?", checked, TRIES);
+		return ftl_arena_printf(once,
+					"only %d of %d random graphs had its left side: a guard that is too narrow?",
+					checked, TRIES);
 	return wrong;
 }
 
@@ -452,10 +463,18 @@ static void each_row_holds(void **state)
 static void bad_patterns_are_refused(void **state)
 {
 	static const char *const bad[][2] = {
-		{"(frobnicate ?x)", "?x"},        {"(add ?x)", "?x"},           {"(add ?x ?y", "?x"},
-		{"(add ?x ?y)", "?z"},            {"?x", "?x"},                 {"(cast{too=f32} ?x)", "?x"},
-		{"(cast{to=f31} ?x)", "?x"},      {"(softmax{axis=x} ?x)", "?x"}, {"(add ?x:thing 1)", "?x"},
-		{"(add ?x 1))", "?x"},            {"(neg ?x)", "(softmax@s ?x)"}, {"(add (|) 1)", "1"},
+		{"(frobnicate ?x)", "?x"},
+		{"(add ?x)", "?x"},
+		{"(add ?x ?y", "?x"},
+		{"(add ?x ?y)", "?z"},
+		{"?x", "?x"},
+		{"(cast{too=f32} ?x)", "?x"},
+		{"(cast{to=f31} ?x)", "?x"},
+		{"(softmax{axis=x} ?x)", "?x"},
+		{"(add ?x:thing 1)", "?x"},
+		{"(add ?x 1))", "?x"},
+		{"(neg ?x)", "(softmax@s ?x)"},
+		{"(add (|) 1)", "1"},
 		{"(gelu{approximate=tanh} ?x)", "?x"},
 	};
 	ftl_landing landing;

@@ -29,7 +29,8 @@ static bool make_input(ftl_arena *arena, const ftl_kmodule *m, const ftl_kio *io
 	out->bytes = (size_t)n * ftl_dtype_bytes(io->type.dtype);
 	out->data = ftl_arena_alloc(arena, out->bytes + 1);
 	for (int64_t i = 0; i < n; i++)
-		ftl_elem_set(io->type.dtype, out->data, (size_t)i, (double)(i % 3) - (ftl_dtype_is_signed(io->type.dtype) ? 1 : 0));
+		ftl_elem_set(io->type.dtype, out->data, (size_t)i,
+			     (double)(i % 3) - (ftl_dtype_is_signed(io->type.dtype) ? 1 : 0));
 	return true;
 }
 

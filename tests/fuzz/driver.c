@@ -113,7 +113,8 @@ static void add_path(const char *path)
 	}
 	n = scandir(path, &list, NULL, by_name);
 	for (int i = 0; i < n; i++) {
-		if (list[i]->d_name[0] != '.' && (size_t)snprintf(inner, sizeof inner, "%s/%s", path, list[i]->d_name) < sizeof inner)
+		if (list[i]->d_name[0] != '.' &&
+		    (size_t)snprintf(inner, sizeof inner, "%s/%s", path, list[i]->d_name) < sizeof inner)
 			add_path(inner);
 		free(list[i]);
 	}
@@ -140,7 +141,8 @@ static size_t put(uint8_t *p, size_t n, size_t at, const uint8_t *src, size_t le
 
 static size_t mutate(uint8_t *p, size_t n)
 {
-	static const uint8_t odd[] = {0, 1, 0x7f, 0x80, 0xff, 0xfe, 2, 8, 0x10, '-', '9', '"', '(', ')', '{', '}', '%', '?', '\n', ','};
+	static const uint8_t odd[] = {0,   1,   0x7f, 0x80, 0xff, 0xfe, 2,   8,   0x10, '-',
+				      '9', '"', '(',  ')',  '{',  '}',  '%', '?', '\n', ','};
 	const seed *other = &seeds.v[below(seeds.n)];
 	uint8_t big[10], chunk[64];
 	size_t at = below(n), len = 1 + below(16);
@@ -154,9 +156,7 @@ static size_t mutate(uint8_t *p, size_t n)
 	case 1: p[at] = odd[below(sizeof odd)]; return n;
 	case 2: p[at] = (uint8_t)next(); return n;
 	case 3: return cut(p, n, at, len);
-	case 4:
-		memcpy(chunk, p + at, len);
-		return put(p, n, below(n), chunk, len);
+	case 4: memcpy(chunk, p + at, len); return put(p, n, below(n), chunk, len);
 	case 5: /* a part of another seed */
 		at = below(other->n);
 		len = 1 + below(sizeof chunk);
@@ -205,7 +205,8 @@ int main(int argc, char **argv)
 
 	for (int i = 1; i < argc; i++) {
 		if (sscanf(argv[i], "-runs=%llu", &runs) == 1 || sscanf(argv[i], "-seed=%llu", &from) == 1 ||
-		    sscanf(argv[i], "-max_len=%zu", &seeds.max_len) == 1 || sscanf(argv[i], "-timeout=%llu", &timeout) == 1)
+		    sscanf(argv[i], "-max_len=%zu", &seeds.max_len) == 1 ||
+		    sscanf(argv[i], "-timeout=%llu", &timeout) == 1)
 			continue;
 		add_path(argv[i]);
 	}

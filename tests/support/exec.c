@@ -29,8 +29,14 @@ double exec_real(exec_rng *r, double lo, double hi)
 
 static double wild(exec_rng *r, ftl_dtype t)
 {
-	static const double list[] = {0.0, -0.0, 1, -1, 2, 0.5, INFINITY, -INFINITY, NAN, 88.5, -90, 1e-3, 1000, -3, 6, 3};
-	double small = t == FTL_F64 ? 5e-320 : t == FTL_F16 ? 3e-7 : 1e-41, large = t == FTL_F64 ? 1e300 : t == FTL_F16 ? 6e4 : 3e38;
+	static const double list[] = {0.0, -0.0, 1,   -1,   2,    0.5, INFINITY, -INFINITY,
+				      NAN, 88.5, -90, 1e-3, 1000, -3,  6,        3};
+	double small = t == FTL_F64   ? 5e-320
+		       : t == FTL_F16 ? 3e-7
+				      : 1e-41,
+	       large = t == FTL_F64   ? 1e300
+		       : t == FTL_F16 ? 6e4
+				      : 3e38;
 
 	switch (exec_below(r, 4)) {
 	case 0: return list[exec_below(r, FTL_COUNT(list))];
@@ -115,7 +121,8 @@ ftl_karg_tensor *exec_inputs(ftl_arena *a, const ftl_graph *g, uint64_t seed, ex
 	return in;
 }
 
-ftl_status exec_run(ftl_arena *a, const ftl_graph *g, const ftl_karg_tensor *in, bool fuse, ftl_diag *d, exec_result *out)
+ftl_status exec_run(ftl_arena *a, const ftl_graph *g, const ftl_karg_tensor *in, bool fuse, ftl_diag *d,
+		    exec_result *out)
 {
 	ftl_lower_options o = {.no_fuse = !fuse};
 	ftl_karg_tensor *res;
@@ -177,8 +184,8 @@ const char *exec_compare(ftl_arena *a, const exec_result *before, const exec_res
 		}
 		for (size_t i = 0; i < x->n; i++)
 			if (!same_element(x, y, i, slack, fmax(top / 10, 1.0 / 16), tame))
-				return ftl_arena_printf(a, "result %u, element %zu of %zu: %.9g became %.9g", k, i, x->n,
-							ftl_elem_get(x->dtype, x->data, i),
+				return ftl_arena_printf(a, "result %u, element %zu of %zu: %.9g became %.9g", k, i,
+							x->n, ftl_elem_get(x->dtype, x->data, i),
 							ftl_elem_get(y->dtype, y->data, i));
 	}
 	return NULL;

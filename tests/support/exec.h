@@ -35,10 +35,12 @@ typedef struct exec_result {
 /* Inputs for g: symbols get small values, the same for the same name and seed. */
 ftl_karg_tensor *exec_inputs(ftl_arena *a, const ftl_graph *g, uint64_t seed, exec_data kind);
 /* fuse: let elementwise chains round once. */
-ftl_status exec_run(ftl_arena *a, const ftl_graph *g, const ftl_karg_tensor *in, bool fuse, ftl_diag *d, exec_result *out);
+ftl_status exec_run(ftl_arena *a, const ftl_graph *g, const ftl_karg_tensor *in, bool fuse, ftl_diag *d,
+		    exec_result *out);
 /* NULL if the results agree, else what does not. tolerance 0: bit for bit, up to the sign of zero and what a NaN holds.
  * Else the error of an element relative to it (or to a tenth of the largest one, or to 1/16), in f32; other types: scaled by their
  * precision. NaN and infinities must be in the same places, but if tame: then they are not compared. */
-const char *exec_compare(ftl_arena *a, const exec_result *before, const exec_result *after, double tolerance, bool tame);
+const char *exec_compare(ftl_arena *a, const exec_result *before, const exec_result *after, double tolerance,
+			 bool tame);
 
 #endif

@@ -7,7 +7,6 @@
 
 enum { MAX_IO = 8 };
 
-
 int lower_setup(void **state)
 {
 	struct fix *f = calloc(1, sizeof *f);
@@ -25,7 +24,6 @@ int lower_teardown(void **state)
 	free(f);
 	return 0;
 }
-
 
 /* ---- inputs ---- */
 
@@ -213,4 +211,3 @@ void run(struct fix *f, const sample *c, size_t n)
 	for (size_t i = 0; i < n; i++)
 		run_one(f, &c[i]);
 }
-

@@ -109,7 +109,7 @@ typedef struct ftl_kmodule {
 	FTL_VEC(const ftl_blob *) blobs;
 	FTL_VEC(ftl_kbuf) bufs;
 	FTL_VEC(const char *)
-		msgs; /* run-time error texts; 0 and 1 are fixed, see runtime/abi.h (0: none, 1: out of memory) */
+	msgs; /* run-time error texts; 0 and 1 are fixed, see runtime/abi.h (0: none, 1: out of memory) */
 	FTL_VEC(ftl_kio) inputs;
 	FTL_VEC(ftl_kio) outputs;
 	int vector_bytes;                /* widest vector the code was scheduled for (0: scalar) */

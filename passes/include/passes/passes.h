@@ -42,18 +42,19 @@ typedef struct ftl_pass_report {
 	FTL_VEC(ftl_pass_stat) passes;
 	FTL_VEC(ftl_pass_event) done;
 	FTL_VEC(ftl_pass_event) missed;
-	int64_t edits;    /* what rewrite_limit counts */
+	int64_t edits;     /* what rewrite_limit counts */
 	bool out_of_edits; /* it stopped something */
 } ftl_pass_report;
 
 /* ---- running ---- */
 /* All zero is a good default; NULL instead of a pointer to one means the same. */
 typedef struct ftl_pass_options {
-	bool no_default;       /* the given pipeline alone, without the default one before and the clean-up after it */
+	bool no_default; /* the given pipeline alone, without the default one before and the clean-up after it */
 	bool no_verify;
 	const char *stop_after; /* name of a pass: nothing runs after its first run */
-	int64_t rewrite_limit; /* 0: none; n > 0: the first n edits, then only dead code goes; < 0: no edit at all */
-	void (*after)(void *user, const char *pass, const ftl_graph *g, const ftl_pass_stat *stat); /* after each pass */
+	int64_t rewrite_limit;  /* 0: none; n > 0: the first n edits, then only dead code goes; < 0: no edit at all */
+	void (*after)(void *user, const char *pass, const ftl_graph *g,
+		      const ftl_pass_stat *stat); /* after each pass */
 	void *user;
 } ftl_pass_options;
 
@@ -78,13 +79,13 @@ typedef struct ftl_pass_row {
 } ftl_pass_row;
 
 typedef struct ftl_rewrite_row {
-	const char *pass; /* the pass that applies it */
+	const char *pass;                     /* the pass that applies it */
 	const char *name, *lhs, *rhs, *guard; /* guard "NULL": none */
-	double tolerance; /* 0: exact */
-	bool tame;        /* holds where nothing overflows and nothing is infinite or NaN */
+	double tolerance;                     /* 0: exact */
+	bool tame;                            /* holds where nothing overflows and nothing is infinite or NaN */
 } ftl_rewrite_row;
 
-const ftl_pass_row *ftl_pass_row_at(size_t k);       /* NULL past the end */
+const ftl_pass_row *ftl_pass_row_at(size_t k);           /* NULL past the end */
 bool ftl_rewrite_row_at(size_t k, ftl_rewrite_row *out); /* false past the end */
 const char *ftl_pass_default_pipeline(void);
 /* docs/PASSES.md: both tables as Markdown. */

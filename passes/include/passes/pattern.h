@@ -66,7 +66,7 @@ typedef struct ftl_match {
 	ftl_node_id label[FTL_PAT_NAMES];
 	ftl_node_id node[FTL_PAT_NODES]; /* covered; the root first */
 	uint32_t nnode;
-	bool near;        /* in: one wrong number or attribute is forgiven, and described below */
+	bool near; /* in: one wrong number or attribute is forgiven, and described below */
 	uint32_t faults;
 	char why[192];
 } ftl_match;

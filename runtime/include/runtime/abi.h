@@ -38,14 +38,15 @@ typedef void (*ftl_kernel_fn)(const ftl_arg *args, struct ftl_run *run, int64_t 
 typedef struct ftl_run {
 	const ftl_io *in;
 	ftl_io *out;
-	void *workspace; /* NAME_size bytes, 64-byte aligned */
+	void *workspace;          /* NAME_size bytes, 64-byte aligned */
 	const void *const *blobs; /* constants, in the module's order */
 	void *user;
 	void *(*alloc)(void *user, size_t bytes); /* 64-byte aligned, or NULL */
 	void (*free)(void *user, void *p);
 	/* Run all pieces, on any threads, and return when they are done. NULL: the program calls fn(args, run, 0, count). cost:
 	 * about how many scalar operations one piece does. */
-	void (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count, int64_t cost);
+	void (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count,
+			 int64_t cost);
 	int64_t error; /* kernels store a message number here; any of several errors wins */
 } ftl_run;
 
