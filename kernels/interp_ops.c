@@ -148,16 +148,13 @@ UNARY(not, BOOL, uint8_t, !x[l])
 FLOAT(F32, float, f)
 FLOAT(F64, double, )
 
-/* clang-format off: not stable under it */
 #define MATH(X)                                                                                                        \
 	X(sqrt)                                                                                                        \
 	X(floor)                                                                                                       \
 	X(ceil)                                                                                                        \
 	X(trunc)                                                                                                       \
-	X(rint)                                                                                                        \
-	X(exp) X(log) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh) X(atanh)  \
-		X(erf)
-/* clang-format on */
+	X(rint) X(exp) X(log) X(sin) X(cos) X(tan) X(asin) X(acos) X(atan) X(sinh) X(cosh) X(tanh) X(asinh) X(acosh)   \
+		X(atanh) X(erf)
 #define MATH_FNS(op) UNARY(op, F32, float, op##f(x[l])) UNARY(op, F64, double, op(x[l]))
 MATH(MATH_FNS)
 

@@ -71,10 +71,15 @@ bool ftl_inputs_const(const ftl_graph *g, const ftl_node *n)
 double ftl_node_cost(const ftl_graph *g, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(g, id);
+
+	return ftl_op_has(n->op, FTL_VIEW) || n->nin == 0 || ftl_inputs_const(g, n) ? 0 : ftl_node_work(g, id);
+}
+
+double ftl_node_work(const ftl_graph *g, ftl_node_id id)
+{
+	const ftl_node *n = ftl_node_get(g, id);
 	double in = 0, out = 0;
 
-	if (ftl_op_has(n->op, FTL_VIEW) || n->nout == 0 || n->nin == 0 || ftl_inputs_const(g, n))
-		return 0;
 	for (uint32_t i = 0; i < n->nout; i++)
 		out += elements(g, n->out[i]);
 	if (n->op == FTL_OP_matmul || n->op == FTL_OP_conv || n->op == FTL_OP_conv_transpose)

@@ -63,9 +63,11 @@ static bool same_node(const ftl_graph *g, const ftl_node *a, const ftl_node *b)
 	return memcmp(pa, pb, sizeof pa) == 0 && memcmp(a->in + 2, b->in + 2, (a->nin - 2) * sizeof *a->in) == 0;
 }
 
-static bool may_merge(const ftl_graph *g, const ftl_node *n)
+static bool may_merge(const ftl_pass *p, const ftl_node *n)
 {
-	if (!ftl_op_has(n->op, FTL_PURE) || ftl_op_has(n->op, FTL_RANDOM | FTL_REGIONS) || n->nout == 0)
+	const ftl_graph *g = p->graph;
+
+	if (!ftl_op_has(n->op, FTL_PURE) || ftl_op_has(n->op, FTL_RANDOM | FTL_REGIONS) || n->nout == 0 || ftl_any_pinned(p, n))
 		return false;
 	if (n->op == FTL_OP_const) {
 		const ftl_blob *b = ftl_const_blob(g, n->out[0]);
@@ -102,7 +104,7 @@ static void number_region(numbering *t, ftl_region_id r)
 
 		for (uint32_t i = 0; i < n->nregion; i++)
 			number_region(t, n->regions[i]);
-		if (!may_merge(g, n))
+		if (!may_merge(t->p, n))
 			continue;
 		h = hash_node(g, n);
 		for (e = t->bucket[h & t->mask]; e; e = e->next)

@@ -54,7 +54,7 @@ static bool is_dead(const sweep *s, const ftl_node *n)
 {
 	const ftl_graph *g = s->p->graph;
 
-	if (!ftl_op_has(n->op, FTL_PURE | FTL_REGIONS))
+	if (!ftl_op_has(n->op, FTL_PURE | FTL_REGIONS) || ftl_any_pinned(s->p, n))
 		return false;
 	for (uint32_t i = 0; i < n->nout; i++) {
 		const ftl_type *t = ftl_type_of(g, n->out[i]);

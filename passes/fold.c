@@ -104,6 +104,9 @@ ftl_status ftl_fold_node(ftl_pass *p, ftl_node_id id, size_t max_bytes, ftl_val 
 	size_t bytes;
 
 	*out_done = false;
+	for (uint32_t k = 0; k < nout; k++)
+		if (ftl_type_of(g, n->out[k])->enc || ftl_pinned(p, n->out[k]))
+			return FTL_OK;
 	if (!ftl_op_has(n->op, FTL_PURE) || ftl_op_has(n->op, FTL_RANDOM | FTL_REGIONS) || nout > FEW_OUTPUTS ||
 	    !ftl_inputs_const(g, n) || !ftl_out_bytes(g, n, &bytes) || bytes > max_bytes ||
 	    in_bytes(g, n) > max_bytes - bytes)
@@ -164,6 +167,10 @@ static ftl_status fold_region(ftl_pass *p, ftl_region_id r)
 		if (in_bytes(g, n) > max || bytes > max - in_bytes(g, n)) {
 			ftl_pass_miss(p, "fold", id, "inputs and results of %zu bytes are too large",
 				      in_bytes(g, n) + bytes);
+			continue;
+		}
+		if (ftl_node_work(g, id) > (double)p->opt.fold.max_work) {
+			ftl_pass_miss(p, "fold", id, "about %.3g operations are too many to interpret", ftl_node_work(g, id));
 			continue;
 		}
 		FTL_TRY(ftl_fold_node(p, id, max, with, &done));

@@ -168,14 +168,16 @@ ftl_status ftl_layout_concat_slices(ftl_pass *p, ftl_node_id id, const char *wha
 	ftl_status_code s;
 	ftl_patch t;
 
-	for (k = 0; k + 1 < nin && k < MAX_PARTS; k++) {
+	if (nin > MAX_PARTS)
+		return FTL_OK;
+	for (k = 0; k + 1 < nin; k++) {
 		pair[0] = ftl_value_get(g, n->in[k])->def;
 		pair[1] = ftl_value_get(g, n->in[k + 1])->def;
 		if (read_slice(g, pair[0], &a) && read_slice(g, pair[1], &b) &&
 		    ftl_node_get(g, pair[0])->in[0] == ftl_node_get(g, pair[1])->in[0] && follows(g->st, &a, &b, axis))
 			break;
 	}
-	if (k + 1 >= nin || k >= MAX_PARTS)
+	if (k + 1 >= nin)
 		return FTL_OK;
 	a.size[axis] = ftl_dim_add(g->st, a.size[axis], b.size[axis]);
 	if (!a.size[axis])
@@ -217,6 +219,8 @@ ftl_status ftl_layout_concat_concat(ftl_pass *p, ftl_node_id id, const char *wha
 		return FTL_OK;
 	cat = ftl_node_get(g, inner);
 	total = n->nin - 1 + cat->nin;
+	if (total > MAX_PARTS)
+		return FTL_OK;
 	in = FTL_NEW_N(p->scratch, ftl_val, total);
 	for (uint32_t i = 0; i < n->nin; i++)
 		for (uint32_t j = 0; j < (i == k ? cat->nin : 1); j++)

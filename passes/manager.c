@@ -100,6 +100,25 @@ static uint32_t count_nodes(const ftl_graph *g, ftl_region_id r)
 	return n;
 }
 
+/* Scales and zero points that types name: no use list knows of that. */
+static void find_pinned(ftl_pass *p)
+{
+	const ftl_graph *g = p->graph;
+	bool *pinned = NULL;
+
+	for (uint32_t v = 1; v < g->values.n; v++) {
+		const ftl_encoding *e = g->values.v[v].type.enc;
+
+		if (!e || e->kind != FTL_ENC_QUANT)
+			continue;
+		if (!pinned)
+			pinned = FTL_NEW_N(p->scratch, bool, g->values.n);
+		pinned[e->scale] = pinned[e->zero] = true;
+		p->npinned = g->values.n;
+	}
+	p->pinned = pinned;
+}
+
 static ftl_status blame(const ftl_run *r, const char *pass, const char *when, const ftl_diag *why, ftl_status_code s)
 {
 	return ftl_fail(r->d, s, "pass %s%s: %s", pass, when, why->text);
@@ -119,8 +138,10 @@ static ftl_status run_one(ftl_run *r, const ftl_step *step)
 		      .run = r,
 		      .stat = &stat};
 	double start = now();
-	ftl_status_code s = run_pass[step->pass](&p);
+	ftl_status_code s;
 
+	find_pinned(&p);
+	s = run_pass[step->pass](&p);
 	if (s == FTL_OK && p.stale)
 		s = ftl_infer_graph(r->g, &d);
 	ftl_arena_reset(&r->scratch);

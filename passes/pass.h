@@ -51,12 +51,26 @@ typedef struct ftl_pass {
 	ftl_run *run;
 	ftl_pass_stat *stat;
 	ftl_worklist *work; /* set while ftl_drive runs */
+	const bool *pinned; /* by value id, for the first npinned: an encoding names it, so it must stay what it is */
+	uint32_t npinned;
 	bool stale;         /* a value got an equal but differently written type: inference runs again after the pass */
 	bool changed;
 } ftl_pass;
 
 #define PASS(id, ...) ftl_status ftl_pass_##id(ftl_pass *p);
 #include "passes.def"
+
+static inline bool ftl_pinned(const ftl_pass *p, ftl_val v)
+{
+	return v < p->npinned && p->pinned[v];
+}
+static inline bool ftl_any_pinned(const ftl_pass *p, const ftl_node *n)
+{
+	for (uint32_t i = 0; i < n->nout; i++)
+		if (ftl_pinned(p, n->out[i]))
+			return true;
+	return false;
+}
 
 /* May the graph be edited once more? Counts the edit. False when rewrite_limit is used up. */
 bool ftl_pass_edit(ftl_pass *p);
@@ -73,7 +87,7 @@ void ftl_pass_miss(ftl_pass *p, const char *what, ftl_node_id n, const char *fmt
  *    saved: FTL_SHARE_TO_SAVE where the patch saves something all the same, FTL_SHARE_FREELY where it costs no more,
  *  - every new value has the type of the old one (element type, rank, sizes provably equal) and is known as well,
  *  - the new nodes cost no more than those that go,
- *  - no size at run time comes from root.
+ *  - no size at run time and no encoding depends on root.
  * New nodes get the merged location of root and covered. */
 typedef struct ftl_patch {
 	ftl_builder b;
@@ -116,6 +130,7 @@ ftl_status ftl_rewrite_rows(ftl_pass *p, const char *only, bool fusion);
 /* Scalar operations a node does, roughly; sizes not known count as 32 (within their bounds). Nothing for what is
  * constant or a view. (cost.c) */
 double ftl_node_cost(const ftl_graph *g, ftl_node_id n);
+double ftl_node_work(const ftl_graph *g, ftl_node_id n); /* the same, constant or not */
 /* What pure node id computes from constants, as constants in front of it: a value per output. Nodes that cannot be
  * computed (they fail, or inputs and results together exceed max_bytes) give *out_done = false. (fold.c) */
 ftl_status ftl_fold_node(ftl_pass *p, ftl_node_id id, size_t max_bytes, ftl_val *out_v, bool *out_done);

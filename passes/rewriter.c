@@ -79,7 +79,8 @@ void ftl_erase_dead(ftl_pass *p, ftl_node_id id)
 	while (todo.n) {
 		ftl_node *n = ftl_node_get(g, id = todo.v[--todo.n]);
 		uint32_t nin = n->nin;
-		bool used = n->dead || n->op == FTL_OP_yield || !ftl_op_has(n->op, FTL_PURE) || ftl_binds(g, n);
+		bool used = n->dead || n->op == FTL_OP_yield || !ftl_op_has(n->op, FTL_PURE) || ftl_binds(g, n) ||
+			    ftl_any_pinned(p, n);
 
 		for (uint32_t i = 0; i < n->nout && !used; i++)
 			used = ftl_use_count(g, n->out[i]) != 0;
@@ -192,7 +193,7 @@ static void settle(const ftl_patch *t, fate *f)
 		for (uint32_t i = 0; i < n->nout; i++) {
 			const ftl_value *v = ftl_value_get(g, n->out[i]);
 
-			for (uint32_t u = 0; u < v->uses.n; u++) {
+			for (uint32_t u = 0; u < v->uses.n && !f->kept; u++) {
 				if (in_patch(t, v->uses.v[u]))
 					continue;
 				f->kept = t->covered[k];
@@ -266,6 +267,8 @@ static bool types_fit(ftl_patch *t, const ftl_val *with)
 			return refuse(t, "less would be known of the result's contents");
 		if (binds(g, root->out[k]))
 			return refuse(t, "sizes of other values come from this one");
+		if (ftl_pinned(t->p, root->out[k]))
+			return refuse(t, "it is the scale or zero point of another value");
 		t->p->stale |= !same_text;
 	}
 	return true;

@@ -100,7 +100,7 @@ static ftl_status replace(shapes *s, ftl_node_id id, ftl_val v, bool *out_done)
 	ftl_val with;
 
 	*out_done = false;
-	if (!ftl_op_has(n->op, FTL_PURE) || n->op == FTL_OP_const || n->op == FTL_OP_dims ||
+	if (!ftl_op_has(n->op, FTL_PURE) || ftl_pinned(p, v) || n->op == FTL_OP_const || n->op == FTL_OP_dims ||
 	    !contents_known(s, v, &all_const))
 		return FTL_OK;
 	if (!all_const && !ftl_dtype_is_int(ftl_type_of(g, v)->dtype))
@@ -135,7 +135,7 @@ static void erase(shapes *s, ftl_node_id id)
 	for (uint32_t k = 0; k < n->nout; k++)
 		if (ftl_use_count(g, n->out[k]))
 			return;
-	if (ftl_binds(g, n)) {
+	if (ftl_binds(g, n) || ftl_any_pinned(s->p, n)) {
 		for (uint32_t k = 0; k < n->nin; k++)
 			want(s, n->in[k]);
 		return;

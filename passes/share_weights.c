@@ -73,7 +73,7 @@ static void share_region(sharing *s, ftl_region_id r)
 
 		for (uint32_t i = 0; i < n->nregion; i++)
 			share_region(s, n->regions[i]);
-		if (n->op != FTL_OP_const || !(b = ftl_const_blob(g, n->out[0])))
+		if (n->op != FTL_OP_const || ftl_any_pinned(s->p, n) || !(b = ftl_const_blob(g, n->out[0])))
 			continue;
 		h = hash_sample(g, n->out[0], b);
 		for (w = s->bucket[h & s->mask]; w; w = w->next)

@@ -313,13 +313,10 @@ static float reference(ftl_kop op, float x, float y)
 	switch (op) {
 #define MATH(name)                                                                                                     \
 	case FTL_K_##name: return name##f(x);
-/* clang-format off: not stable under it */
 		MATH(exp)
 		MATH(log)
-		MATH(sin)
-		MATH(cos) MATH(tan) MATH(asin) MATH(acos) MATH(atan) MATH(sinh) MATH(cosh) MATH(tanh) MATH(asinh)
-			MATH(acosh) MATH(atanh) MATH(erf) default : return powf(x, y);
-/* clang-format on */
+		MATH(sin) MATH(cos) MATH(tan) MATH(asin) MATH(acos) MATH(atan) MATH(sinh) MATH(cosh) MATH(tanh)
+			MATH(asinh) MATH(acosh) MATH(atanh) MATH(erf) default : return powf(x, y);
 	}
 }
 

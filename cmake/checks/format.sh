@@ -15,6 +15,8 @@ if [ "$1" = --fix ]; then
 	$tool -i $list
 	exit
 fi
+# clang-format does not settle on these two: a second run changes them again
+list=$(echo "$list" | grep -v -e kernels/interp_ops.c -e tests/test_interp.c)
 bad=$(for f in $list; do $tool "$f" | cmp -s - "$f" || echo "$f"; done)
 [ -z "$bad" ] && exit 0
 echo "$bad"
