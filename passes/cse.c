@@ -67,7 +67,8 @@ static bool may_merge(const ftl_pass *p, const ftl_node *n)
 {
 	const ftl_graph *g = p->graph;
 
-	if (!ftl_op_has(n->op, FTL_PURE) || ftl_op_has(n->op, FTL_RANDOM | FTL_REGIONS) || n->nout == 0 || ftl_any_pinned(p, n))
+	if (!ftl_op_has(n->op, FTL_PURE) || ftl_op_has(n->op, FTL_RANDOM | FTL_REGIONS) || n->nout == 0 ||
+	    ftl_any_pinned(p, n))
 		return false;
 	if (n->op == FTL_OP_const) {
 		const ftl_blob *b = ftl_const_blob(g, n->out[0]);

@@ -170,7 +170,8 @@ static ftl_status fold_region(ftl_pass *p, ftl_region_id r)
 			continue;
 		}
 		if (ftl_node_work(g, id) > (double)p->opt.fold.max_work) {
-			ftl_pass_miss(p, "fold", id, "about %.3g operations are too many to interpret", ftl_node_work(g, id));
+			ftl_pass_miss(p, "fold", id, "about %.3g operations are too many to interpret",
+				      ftl_node_work(g, id));
 			continue;
 		}
 		FTL_TRY(ftl_fold_node(p, id, max, with, &done));

@@ -53,7 +53,7 @@ typedef struct ftl_pass {
 	ftl_worklist *work; /* set while ftl_drive runs */
 	const bool *pinned; /* by value id, for the first npinned: an encoding names it, so it must stay what it is */
 	uint32_t npinned;
-	bool stale;         /* a value got an equal but differently written type: inference runs again after the pass */
+	bool stale; /* a value got an equal but differently written type: inference runs again after the pass */
 	bool changed;
 } ftl_pass;
 
