@@ -41,7 +41,7 @@ typedef struct model {
 	const char *dir;
 	char *path;
 	double atol, rtol;
-	cli_list names; /* fed when the program was compiled */
+	cli_list names; /* fed when the program was compiled; copies, as the data sets are read and freed one by one */
 	fettle_model *m;
 	fettle_program *p;
 	fettle_session *session;
@@ -135,6 +135,9 @@ static void drop_program(model *t)
 	t->session = NULL;
 	t->p = NULL;
 	t->m = NULL;
+	for (size_t i = 0; i < t->names.n; i++)
+		free((char *)t->names.v[i]);
+	t->names.n = 0;
 }
 
 /* An initializer that is fed in this set stays an input: the program depends on what is fed. */
@@ -150,9 +153,8 @@ static int make_program(model *t, const cli_feeds *in, result *r)
 	if (t->p && same_names(&t->names, in))
 		return 0;
 	drop_program(t);
-	t->names.n = 0;
 	for (size_t i = 0; i < in->n; i++)
-		cli_list_add(&t->names, in->v[i].name ? in->v[i].name : "");
+		cli_list_add(&t->names, cli_printf("%s", in->v[i].name ? in->v[i].name : ""));
 	l.overridable = t->names;
 	(void)cli_backend(s->run.backend, &c.backend);
 	if (cli_open(t->path, &l, &e, &t->m) != FETTLE_OK || fettle_compile(t->m, &c, &e, &t->p) != FETTLE_OK ||

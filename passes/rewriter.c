@@ -321,7 +321,6 @@ ftl_status ftl_patch_commit(ftl_patch *t, const ftl_val *with, bool *out_done)
 	ftl_pass *p = t->p;
 	ftl_graph *g = t->b.g;
 	ftl_node_id end = g->nodes.n;
-	uint32_t gone = 1;
 
 	*out_done = false;
 	if (!types_fit(t, with) || !pays(t) || !ftl_pass_edit(p)) {
@@ -334,10 +333,8 @@ ftl_status ftl_patch_commit(ftl_patch *t, const ftl_val *with, bool *out_done)
 	replace(t, with);
 	ftl_pass_done(p, t->what, t->b.loc, 1 + t->ncovered);
 	ftl_erase_dead(p, t->root);
-	for (uint32_t k = 0; k < t->ncovered; k++) {
+	for (uint32_t k = 0; k < t->ncovered; k++)
 		ftl_erase_dead(p, t->covered[k]);
-		gone += ftl_node_get(g, t->covered[k])->dead;
-	}
 	for (ftl_node_id id = end; id-- > t->mark;)
 		ftl_erase_dead(p, id); /* built, but not needed after all */
 	if (p->work)
