@@ -182,14 +182,61 @@ static bool has_suffix(const char *s, const char *suffix)
 	return n >= k && !strcmp(s + n - k, suffix);
 }
 
+typedef struct symbols {
+	const ftl_graph *g;
+	const char *want;
+	ftl_dim found;
+	ftl_map *seen;
+	ftl_text names;
+	unsigned n;
+} symbols;
+
+static void see_symbol(void *user, ftl_dim sym)
+{
+	symbols *s = user;
+	const char *name = ftl_dim_get(s->g->st, sym)->name;
+
+	if (!strcmp(name, s->want))
+		s->found = sym;
+	if (ftl_map_get(s->seen, name))
+		return;
+	ftl_map_set(s->seen, name, s);
+	if (s->n++ < 20)
+		ftl_text_add(&s->names, "%s%.80s", s->n > 1 ? ", " : "", name);
+}
+
+/* The symbol of that name in the type of an input. */
+static ftl_status find_symbol(const ftl_graph *g, const char *name, ftl_diag *d, ftl_dim *out)
+{
+	const ftl_region *body = ftl_region_get(g, g->body);
+	symbols s = {.g = g, .want = name, .seen = ftl_map_new(g->arena)};
+
+	ftl_text_init(&s.names, g->arena);
+	for (uint32_t i = 0; i < body->params.n; i++) {
+		const ftl_type *t = ftl_type_of(g, body->params.v[i]);
+
+		for (int k = 0; k < t->rank; k++)
+			ftl_dim_symbols(g->st, t->dims[k], see_symbol, &s);
+	}
+	*out = s.found;
+	if (s.found != FTL_DIM_NONE)
+		return FTL_OK;
+	return ftl_fail(d, FTL_ERR_USAGE, "there is no dim \"%.80s\" to give a value; open dims: %s%s", name,
+			s.n ? s.names.v : "none", s.n > 20 ? ", ..." : "");
+}
+
 /* A graph in text form has its symbols already: options narrow them. */
 static ftl_status apply_to_graph(ftl_graph *g, const ftl_import_options *o, ftl_diag *d)
 {
 	if (o->n_shapes || o->n_overridable)
 		return ftl_fail(d, FTL_ERR_USAGE,
 				"shapes can be given for .onnx files only; bounds of dims (NAME=1..8) also for .fir");
-	for (size_t i = 0; i < o->n_dims; i++)
-		ftl_dim_set_bounds(g->st, ftl_dim_sym(g->st, o->dims[i].name), o->dims[i].lo, o->dims[i].hi);
+	for (size_t i = 0; i < o->n_dims; i++) {
+		ftl_dim sym;
+
+		FTL_TRY(find_symbol(g, o->dims[i].name, d, &sym));
+		ftl_dim_set_bounds(g->st, sym, o->dims[i].lo, o->dims[i].hi);
+	}
 	return o->n_dims ? ftl_infer_graph(g, d) : FTL_OK;
 }
 

@@ -152,6 +152,8 @@ typedef struct inputs {
 	ftl_map *initializers;
 	ftl_map *fixed; /* dim name -> &value */
 	ftl_map *bare;  /* dim names that some input shows alone */
+	ftl_map *named; /* what --dim may name: all that stand in the model, and those of unnamed dims */
+	FTL_VEC(const char *) open; /* the same as a list */
 } inputs;
 
 static const ftl_pb_tensor *constant_option(const imp *m, const char *name)
@@ -204,10 +206,14 @@ static void collect_dims(imp *m, inputs *in)
 	}
 }
 
-static ftl_dim named_dim(imp *m, const inputs *in, const char *name)
+static ftl_dim named_dim(imp *m, inputs *in, const char *name)
 {
 	const int64_t *v = ftl_map_get(in->fixed, name);
 
+	if (!ftl_map_get(in->named, name)) {
+		ftl_map_set(in->named, name, m);
+		ftl_vec_push(m->tmp, &in->open, name);
+	}
 	return v ? dim_c(m, *v) : ftl_dim_sym(m->st, name);
 }
 
@@ -218,7 +224,7 @@ static bool is_word(char c)
 
 /* "past_sequence_length + sequence_length" is a sum if both words are dims of their own somewhere; everything else is
  * just a name. */
-static ftl_dim param_dim(imp *m, const inputs *in, const char *text)
+static ftl_dim param_dim(imp *m, inputs *in, const char *text)
 {
 	ftl_dim sum = dim_c(m, 0);
 	const char *s = text;
@@ -249,7 +255,37 @@ static ftl_dim param_dim(imp *m, const inputs *in, const char *text)
 	return named_dim(m, in, text);
 }
 
-static void input_type(imp *m, const inputs *in, const Onnx__ValueInfoProto *vi, ftl_type *out)
+/* A dim without a name gets one, which can be given a value or bounds as well. */
+static ftl_dim unnamed_dim(imp *m, inputs *in, const char *hint)
+{
+	ftl_dim d;
+
+	if (ftl_map_get(in->fixed, hint) && !ftl_map_get(in->bare, hint))
+		return named_dim(m, in, hint);
+	d = ftl_dim_fresh(m->st, hint);
+	if (d != FTL_DIM_NONE)
+		(void)named_dim(m, in, ftl_dim_get(m->st, d)->name);
+	return d;
+}
+
+/* A misspelt name would otherwise leave its dim open without a word. */
+static void check_dims(imp *m, const inputs *in)
+{
+	for (size_t i = 0; i < m->opt.n_dims && !m->failed; i++) {
+		const char *name = m->opt.dims[i].name;
+		ftl_text t;
+
+		if (ftl_map_get(in->named, name) || ftl_map_get(in->bare, name))
+			continue;
+		ftl_text_init(&t, m->tmp);
+		for (uint32_t k = 0; k < in->open.n && k < 20; k++)
+			ftl_text_add(&t, "%s%.80s", k ? ", " : "", in->open.v[k]);
+		ftl_imp_fail(m, FTL_ERR_USAGE, "there is no dim \"%.80s\" to give a value; open dims: %s%s", name,
+			     in->open.n ? t.v : "none", in->open.n > 20 ? ", ..." : "");
+	}
+}
+
+static void input_type(imp *m, inputs *in, const Onnx__ValueInfoProto *vi, ftl_type *out)
 {
 	const char *name = vi->name ? vi->name : "";
 	const Onnx__TensorShapeProto *s = shape_of(vi);
@@ -297,7 +333,7 @@ static void input_type(imp *m, const inputs *in, const Onnx__ValueInfoProto *vi,
 		else if (d && has_param(d))
 			dims[i] = param_dim(m, in, d->dim_param);
 		else
-			dims[i] = ftl_dim_fresh(m->st, ftl_arena_printf(m->tmp, "%s_%zu", name, i));
+			dims[i] = unnamed_dim(m, in, ftl_arena_printf(m->tmp, "%s_%zu", name, i));
 	}
 	*out = ftl_type_make(m->g, t, (int)rank, dims);
 }
@@ -314,7 +350,7 @@ static void bind_constant(imp *m, const ftl_pb_tensor *t)
 static void add_inputs(imp *m)
 {
 	const Onnx__GraphProto *gp = m->model->graph;
-	inputs in = {.initializers = ftl_map_new(m->tmp)};
+	inputs in = {.initializers = ftl_map_new(m->tmp), .named = ftl_map_new(m->tmp)};
 
 	for (size_t i = 0; i < gp->n_initializer; i++)
 		if (gp->initializer[i]->name)
@@ -334,6 +370,7 @@ static void add_inputs(imp *m)
 		if (!m->failed)
 			ftl_imp_bind(m, name, (imp_bound){.v = ftl_param_new(m->g, m->g->body, t, name)});
 	}
+	check_dims(m, &in);
 	for (size_t i = 0; i < m->opt.n_dims && !m->failed; i++)
 		if (m->opt.dims[i].lo != m->opt.dims[i].hi)
 			ftl_dim_set_bounds(m->st, ftl_dim_sym(m->st, m->opt.dims[i].name), m->opt.dims[i].lo,

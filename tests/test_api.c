@@ -147,6 +147,7 @@ static void shapes_bounds_and_overridable_initializers(void **state)
 	const char *shape = "x=3x4", *dim = "batch=1..7", *scale = "scale";
 	fettle_load_options o = {.shapes = &shape, .n_shapes = 1};
 	fettle_model *m = load(&o);
+	fettle_error e;
 
 	(void)state;
 	assert_int_equal(fettle_model_input(m, 0)->dims[0], 3);
@@ -157,6 +158,9 @@ static void shapes_bounds_and_overridable_initializers(void **state)
 	assert_int_equal(fettle_model_input_count(m), 2);
 	assert_int_equal(fettle_model_input(m, 0)->dim_max[0], 7);
 	fettle_model_free(m);
+	dim = "bacth=1..7";
+	assert_int_equal(fettle_model_load(model_path(), &o, &e, &m), FETTLE_ERR_USAGE);
+	assert_non_null(strstr(e.text, "open dims: batch"));
 }
 
 static void loads_from_memory(void **state)

@@ -57,6 +57,8 @@ status 2 run "$model" --threads
 says err 'needs a value'
 status 2 run "$model" --threads many
 status 2 run
+status 2 run "$model" --dim btach=2
+says err 'no dim "btach".*open dims: batch'
 status 2 run "$model" --shape y=1x4
 says err 'no input "y".*"x"'
 status 2 compile "$model" -o m.c --emit see
