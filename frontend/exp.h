@@ -59,6 +59,11 @@ void ftl_exp_region(exporter *x, ftl_region_id r, Onnx__GraphProto *gp); /* node
 void ftl_exp_plain(exporter *x, ftl_node_id id);
 Onnx__ValueInfoProto *ftl_exp_info(exporter *x, ftl_val v, const char *name, bool shape);
 
+/* ---- import_check.c ---- */
+/* The first opset, at least `from`, in which op takes inputs of these element types (FTL_NO_DTYPE: any); `from` if none
+ * does. */
+int ftl_onnx_since(const char *op, int from, uint32_t nin, const ftl_dtype *types);
+
 /* ---- export_util.c ---- */
 Onnx__NodeProto *ftl_exp_node(exporter *x, const char *op, uint32_t nin, const char *const *in, uint32_t nout,
 			      const char *const *out);

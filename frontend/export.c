@@ -325,9 +325,24 @@ static int raise(int have, int need)
 	return need > have ? need : have;
 }
 
+/* Operators written under one name take what their inputs are from some opset on. */
+static int typed_opset(const exporter *x, const ftl_node *n, int v)
+{
+	const char *name = n->op == FTL_OP_shift ? "BitShift" : x->rows[n->op].name;
+	ftl_dtype types[8];
+	uint32_t k;
+
+	if (!*name)
+		return v;
+	for (k = 0; k < n->nin && k < FTL_COUNT(types); k++)
+		types[k] = n->in[k] && !ftl_type_of(x->g, n->in[k])->enc ? ftl_type_of(x->g, n->in[k])->dtype
+									   : FTL_NO_DTYPE;
+	return ftl_onnx_since(name, raise(v, LOWEST_OPSET), k, types);
+}
+
 static int node_opset(const exporter *x, const ftl_node *n)
 {
-	int v = x->rows[n->op].since;
+	int v = typed_opset(x, n, x->rows[n->op].since);
 
 	for (uint32_t k = 0; k < n->nin; k++) {
 		const ftl_type *t = n->in[k] ? ftl_type_of(x->g, n->in[k]) : NULL;
@@ -351,6 +366,8 @@ static int node_opset(const exporter *x, const ftl_node *n)
 	if ((n->op == FTL_OP_quantize && FTL_ATTRS(n, quantize)->block > 0) ||
 	    (n->op == FTL_OP_dequantize && FTL_ATTRS(n, dequantize)->block > 0))
 		v = raise(v, 21);
+	if (n->op == FTL_OP_mod && !FTL_ATTRS(n, mod)->fmod && ftl_dtype_is_float(ftl_type_of(x->g, n->in[0])->dtype))
+		v = raise(v, 28); /* before, fmod = 0 was for integers */
 	if (n->op == FTL_OP_pad && !strcmp(FTL_ATTRS(n, pad)->mode, "wrap"))
 		v = raise(v, 19);
 	if ((n->op == FTL_OP_reduce_max || n->op == FTL_OP_reduce_min) &&

@@ -184,6 +184,18 @@ void ftl_exp_do_gelu(exporter *x, ftl_node_id id)
 		ftl_exp_s(x, node(x, id, "Gelu", 1, &v), "approximate", a->approximate);
 }
 
+/* Of integers it is written as what every runtime has. */
+void ftl_exp_do_relu(exporter *x, ftl_node_id id)
+{
+	const char *in = ftl_exp_in(x, id, 0);
+	ftl_dtype t = type_in(x, id, 0)->dtype;
+
+	if (ftl_dtype_is_float(t))
+		node(x, id, "Relu", 1, &in);
+	else
+		node2(x, id, "Max", in, ftl_exp_scalar(x, t, 0));
+}
+
 void ftl_exp_do_shift(exporter *x, ftl_node_id id)
 {
 	ATTRS_OF(shift);

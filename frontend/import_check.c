@@ -3,6 +3,9 @@
  * The importers read what they know and would not see a misspelt attribute, or an axes input at an opset where axes is an
  * attribute; a model that has one means something else than what it would get. Rows come from onnx_schema.def. Operators
  * without a row (contrib ones, and those ONNX Runtime knows before the standard did) pass. */
+#include <stdlib.h>
+
+#include "exp.h"
 #include "imp.h"
 
 typedef struct schema {
@@ -175,4 +178,37 @@ void ftl_imp_check(imp *m)
 		check_attrs(m, s);
 	if (!m->failed)
 		check_inputs(m, s);
+}
+
+/* ---- for the exporter ---- */
+
+static bool takes(const schema *s, uint32_t nin, const ftl_dtype *types)
+{
+	const char *p = s->inputs;
+
+	for (uint32_t i = 0; i < nin && *p; i++) {
+		char *mark;
+		uint32_t set = type_sets[strtoul(p, &mark, 10)];
+
+		if (types[i] != FTL_NO_DTYPE && set && !(set >> ftl_onnx_dtype_code(types[i]) & 1))
+			return false;
+		if (*mark != '*')
+			p = skip(p);
+	}
+	return true;
+}
+
+int ftl_onnx_since(const char *op, int from, uint32_t nin, const ftl_dtype *types)
+{
+	for (size_t i = 0; i < FTL_COUNT(schemas); i++) {
+		const schema *s = &schemas[i], *next = s + 1 < schemas + FTL_COUNT(schemas) ? s + 1 : NULL;
+
+		if (strcmp(s->name, op) != 0)
+			continue;
+		if (next && !strcmp(next->name, op) && next->since <= from)
+			continue; /* not the one that holds at `from` */
+		if (takes(s, nin, types))
+			return s->since > from ? s->since : from;
+	}
+	return from;
 }

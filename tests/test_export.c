@@ -74,6 +74,34 @@ static void control_flow_survives_export(void **state)
 	round_trip(f);
 }
 
+/* Operators that took fewer element types in older opsets raise the opset of the file. */
+static void opset_is_one_that_has_the_types(void **state)
+{
+	fix *f = *state;
+	Onnx__ModelProto *m;
+	ftl_file file;
+
+	f->opset[0].version = 20;
+	node(f, "IsInf", "x", "y");
+	node(f, "Relu", "k", "z");
+	input(f, "x", 10, "4");
+	input(f, "k", 7, "4");
+	output(f, "y");
+	output(f, "z");
+	good(f);
+	const char *dir = folder(f), *path = ftl_path_join(&f->arena, dir, "out.onnx");
+	if (ftl_onnx_export(&f->arena, f->g, path, NULL, &f->d) != FTL_OK)
+		fail_msg("%s", f->d.text);
+	assert_int_equal(ftl_file_map(&f->arena, path, &f->d, &file), FTL_OK);
+	m = onnx__model_proto__unpack(NULL, file.size, file.data);
+	assert_non_null(m);
+	assert_int_equal(m->opset_import[0]->version, 20);
+	assert_string_equal(m->graph->node[1]->op_type, "Max"); /* runtimes have no integer Relu */
+	onnx__model_proto__free_unpacked(m, NULL);
+	unlink(path);
+	rmdir(dir);
+}
+
 static void large_weights_go_to_a_second_file(void **state)
 {
 	fix *f = *state;
@@ -150,6 +178,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(graph_survives_export),
 		T(control_flow_survives_export),
+		T(opset_is_one_that_has_the_types),
 		T(large_weights_go_to_a_second_file),
 		T(tensor_file_survives_writing),
 		T(tensor_file_with_typed_lists_is_read),
