@@ -336,7 +336,7 @@ static int typed_opset(const exporter *x, const ftl_node *n, int v)
 		return v;
 	for (k = 0; k < n->nin && k < FTL_COUNT(types); k++)
 		types[k] = n->in[k] && !ftl_type_of(x->g, n->in[k])->enc ? ftl_type_of(x->g, n->in[k])->dtype
-									   : FTL_NO_DTYPE;
+									 : FTL_NO_DTYPE;
 	return ftl_onnx_since(name, raise(v, LOWEST_OPSET), k, types);
 }
 

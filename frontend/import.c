@@ -150,9 +150,9 @@ static bool is_overridable(const imp *m, const char *name)
 
 typedef struct inputs {
 	ftl_map *initializers;
-	ftl_map *fixed; /* dim name -> &value */
-	ftl_map *bare;  /* dim names that some input shows alone */
-	ftl_map *named; /* what --dim may name: all that stand in the model, and those of unnamed dims */
+	ftl_map *fixed;             /* dim name -> &value */
+	ftl_map *bare;              /* dim names that some input shows alone */
+	ftl_map *named;             /* what --dim may name: all that stand in the model, and those of unnamed dims */
 	FTL_VEC(const char *) open; /* the same as a list */
 } inputs;
 

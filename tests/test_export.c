@@ -176,12 +176,9 @@ static void tensor_file_with_typed_lists_is_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(graph_survives_export),
-		T(control_flow_survives_export),
-		T(opset_is_one_that_has_the_types),
-		T(large_weights_go_to_a_second_file),
-		T(tensor_file_survives_writing),
-		T(tensor_file_with_typed_lists_is_read),
+		T(graph_survives_export),           T(control_flow_survives_export),
+		T(opset_is_one_that_has_the_types), T(large_weights_go_to_a_second_file),
+		T(tensor_file_survives_writing),    T(tensor_file_with_typed_lists_is_read),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
