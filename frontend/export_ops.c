@@ -302,8 +302,8 @@ void ftl_exp_do_slice(exporter *x, ftl_node_id id)
 			ftl_exp_i(x, ftl_exp_node(x, "Concat", a->axes.n, end, 1, &in[2]), "axis", 0);
 		}
 	}
-	in[3] = ftl_exp_i64s(x, a->axes.n, a->axes.v);
-	in[4] = a->steps.n ? ftl_exp_i64s(x, a->steps.n, a->steps.v) : "";
+	in[3] = a->axes.n ? ftl_exp_i64s(x, a->axes.n, a->axes.v) : "";
+	in[4] = n->nin > 3 ? ftl_exp_in(x, id, 3) : a->steps.n ? ftl_exp_i64s(x, a->steps.n, a->steps.v) : "";
 	node(x, id, "Slice", 5, in);
 }
 

@@ -76,33 +76,126 @@ void ftl_imp_do_gemm(imp *m)
 
 /* ---- reductions ---- */
 
-static uint32_t reduce_axes(imp *m, ftl_val x, int64_t *axes)
-{
-	int r = rank_of(m, x);
-	uint32_t n = 0, k = 0;
-	bool on[FTL_MAX_RANK] = {false};
+/* What a Reduce* of the current node reduces: axes known here, or a mask of them that run time has. */
+typedef struct reduction {
+	uint32_t n;
+	int64_t axes[FTL_MAX_RANK];
+	ftl_val mask;    /* bool[rank], or 0 */
+	int rank, named; /* with a mask: how many axes there are; -1 unknown */
+	bool keep;
+} reduction;
 
-	if (!ftl_imp_list(m, "axes", 1, axes, FTL_MAX_RANK, &n) || n == 0) {
+static void runtime_axes(imp *m, reduction *r, ftl_val axes)
+{
+	int64_t n;
+
+	r->mask = ftl_imp_axes_mask(m, axes, r->rank);
+	if (ftl_dim_is_const(m->st, ftl_imp_dim(m, axes, 0), &n)) {
+		r->named = n > r->rank ? -1 : (int)n;
+	} else {
+		ftl_val none = op2(m, FTL_OP_eq, ftl_imp_shape(m, axes), ftl_imp_filled(m, 1, 0));
+		r->named = -1;
+		if (ftl_imp_i(m, "noop_with_empty_axes", 0) == 0)
+			r->mask = op2(m, FTL_OP_or, r->mask, none);
+	}
+	if (r->named < 0 && !r->keep)
+		unsupported(m, "without keepdims, the number of axes must be known at import");
+}
+
+static reduction reduce_axes(imp *m, ftl_val x)
+{
+	reduction r = {.rank = rank_of(m, x), .keep = ftl_imp_i(m, "keepdims", 1) != 0};
+	bool on[FTL_MAX_RANK] = {false};
+	ftl_val axes = ftl_imp_unknown(m, 1);
+	uint32_t n;
+
+	if (axes && r.rank > 0) {
+		runtime_axes(m, &r, axes);
+		return r;
+	}
+	if (axes || !ftl_imp_list(m, "axes", 1, r.axes, FTL_MAX_RANK, &n) || n == 0) {
 		if (ftl_imp_i(m, "noop_with_empty_axes", 0) != 0)
-			return 0;
-		for (n = 0; n < (uint32_t)r; n++)
-			axes[n] = n;
-		return n;
+			return r;
+		for (; r.n < (uint32_t)r.rank; r.n++)
+			r.axes[r.n] = r.n;
+		return r;
 	}
 	for (uint32_t i = 0; i < n && !m->failed; i++)
-		on[ftl_imp_axis(m, axes[i], r)] = true;
-	for (int i = 0; i < r; i++)
+		on[ftl_imp_axis(m, r.axes[i], r.rank)] = true;
+	for (int i = 0; i < r.rank && !m->failed; i++)
 		if (on[i])
-			axes[k++] = i;
-	return m->failed ? 0 : k;
+			r.axes[r.n++] = i;
+	return r;
+}
+
+/* Every dim d of x as [d, 1] where it stays and [1, d] where it is reduced: then the second ones are reduced, whatever
+ * the mask says, and the first ones are the shape with keepdims. Ranks that have no room for that do it in turns. */
+static ftl_val reduce_masked(imp *m, ftl_op op, ftl_val x, const reduction *r)
+{
+	ftl_val shape = ftl_imp_shape(m, x), one = ftl_imp_filled(m, 1, 1), kept = e_where(m, r->mask, one, shape);
+	ftl_val both[2] = {ftl_imp_unsqueeze(m, kept, 1),
+			   ftl_imp_unsqueeze(m, e_where(m, r->mask, shape, one), 1)};
+	ftl_val pairs = ftl_imp_concat(m, 1, 2, both);
+	int room = 2 * r->rank <= FTL_MAX_RANK ? FTL_MAX_RANK : FTL_MAX_RANK - 2;
+
+	for (int at = 0, n; at < r->rank; at += n) {
+		ftl_val part[3];
+		ftl_dim flat;
+		int64_t axes[FTL_MAX_RANK];
+		bool whole = 2 * r->rank <= FTL_MAX_RANK;
+
+		n = r->rank - at < room / 2 ? r->rank - at : room / 2;
+		flat = dim_c(m, 2 * (int64_t)n);
+		part[1] = ftl_imp_reshape(m, ftl_imp_slice(m, pairs, 0, dim_c(m, at), dim_c(m, n)), 1, &flat);
+		part[0] = at ? ftl_imp_product(m, ftl_imp_slice(m, kept, 0, dim_c(m, 0), dim_c(m, at))) : one;
+		part[2] = at + n < r->rank ? ftl_imp_product(m, ftl_imp_slice(m, shape, 0, dim_c(m, at + n),
+									      dim_c(m, r->rank - at - n)))
+					   : one;
+		for (int i = 0; i < n; i++)
+			axes[i] = 2 * (int64_t)i + (whole ? 1 : 2);
+		x = ftl_imp_reshape_to(m, x, whole ? part[1] : ftl_imp_concat(m, 0, 3, part));
+		x = ftl_imp_reduce(m, op, x, (uint32_t)n, axes, false);
+	}
+	return 2 * r->rank <= FTL_MAX_RANK ? x : ftl_imp_reshape_to(m, x, kept);
+}
+
+static ftl_val reduce_keeping(imp *m, ftl_op op, ftl_val x, const reduction *r)
+{
+	if (m->failed)
+		return 0;
+	return r->mask ? reduce_masked(m, op, x, r) : ftl_imp_reduce(m, op, x, r->n, r->axes, true);
+}
+
+/* y, which has x's reduced dims as 1, as the node wants it */
+static ftl_val reduced_shape(imp *m, ftl_val y, ftl_val x, const reduction *r)
+{
+	ftl_dim d[FTL_MAX_RANK];
+	int k = 0;
+
+	if (r->keep || m->failed)
+		return y;
+	if (r->mask) {
+		if (r->named == r->rank)
+			return ftl_imp_reshape(m, y, 0, NULL);
+		return ftl_imp_reshape_to(
+			m, y, ftl_imp_keep_unnamed(m, ftl_imp_shape(m, x), r->mask, r->rank - r->named));
+	}
+	for (int i = 0, j = 0; i < r->rank; i++) {
+		if (j < (int)r->n && r->axes[j] == i)
+			j++;
+		else
+			d[k++] = ftl_imp_dim(m, x, i);
+	}
+	return ftl_imp_reshape(m, y, k, d);
 }
 
 static ftl_val reduce(imp *m, ftl_op op, ftl_val x)
 {
-	int64_t axes[FTL_MAX_RANK];
-	uint32_t n = reduce_axes(m, x, axes);
+	reduction r = reduce_axes(m, x);
 
-	return ftl_imp_reduce(m, op, x, n, axes, ftl_imp_i(m, "keepdims", 1) != 0);
+	if (!r.mask)
+		return ftl_imp_reduce(m, op, x, r.n, r.axes, r.keep);
+	return reduced_shape(m, reduce_masked(m, op, x, &r), x, &r);
 }
 
 void ftl_imp_do_reduce(imp *m)
@@ -149,47 +242,42 @@ void ftl_imp_do_reduce_log_sum(imp *m)
 void ftl_imp_do_reduce_log_sum_exp(imp *m)
 {
 	ftl_val x = ftl_imp_need(m, 0), top, y;
-	int64_t axes[FTL_MAX_RANK];
-	uint32_t n = reduce_axes(m, x, axes);
-	bool keep = ftl_imp_i(m, "keepdims", 1) != 0;
+	reduction r = reduce_axes(m, x);
 
-	if (n == 0) {
+	if (r.n == 0 && !r.mask) {
 		ftl_imp_out(m, 0, x);
 		return;
 	}
-	top = ftl_imp_reduce(m, FTL_OP_reduce_max, x, n, axes, true);
+	top = reduce_keeping(m, FTL_OP_reduce_max, x, &r);
 	top = e_where(m, op1(m, FTL_OP_is_inf, top), e_num(m, top, 0), top);
 	y = op1(m, FTL_OP_exp, e_sub(m, x, top));
-	y = e_add(m, op1(m, FTL_OP_log, ftl_imp_reduce(m, FTL_OP_reduce_sum, y, n, axes, true)), top);
-	if (!keep && !m->failed) {
-		ftl_dim d[FTL_MAX_RANK];
-		int k = 0;
-		for (int i = 0, j = 0; i < rank_of(m, x); i++) {
-			if (j < (int)n && axes[j] == i)
-				j++;
-			else
-				d[k++] = ftl_imp_dim(m, x, i);
-		}
-		y = ftl_imp_reshape(m, y, k, d);
-	}
-	ftl_imp_out(m, 0, y);
+	y = e_add(m, op1(m, FTL_OP_log, reduce_keeping(m, FTL_OP_reduce_sum, y, &r)), top);
+	ftl_imp_out(m, 0, reduced_shape(m, y, x, &r));
 }
 
+/* An axis that only run time knows is brought between the two others of a view. */
 void ftl_imp_do_cum_sum(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0);
+	ftl_val x = ftl_imp_need(m, 0), axis_in = ftl_imp_need(m, 1), y;
 	struct ftl_attrs_cum_sum *a = NEW_ATTRS(m, cum_sum);
+	int r = rank_of(m, x);
 	int64_t axis;
 	uint32_t n;
 
-	if (!ftl_imp_known_i64s(m, ftl_imp_need(m, 1), &axis, 1, &n) || n != 1) {
-		unsupported(m, "the axis must be known at import; make it constant");
-		return;
-	}
-	a->axis = ftl_imp_axis(m, axis, rank_of(m, x));
 	a->exclusive = ftl_imp_i(m, "exclusive", 0) != 0;
 	a->reverse = ftl_imp_i(m, "reverse", 0) != 0;
-	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_cum_sum, a, 1, &x));
+	if (ftl_imp_known_i64s(m, axis_in, &axis, 1, &n) && n == 1) {
+		a->axis = ftl_imp_axis(m, axis, r);
+		ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_cum_sum, a, 1, &x));
+		return;
+	}
+	ftl_imp_want_rank(m, x, 1, FTL_MAX_RANK, "the input");
+	if (m->failed)
+		return;
+	a->axis = 1;
+	y = ftl_imp_reshape_to(m, x, ftl_imp_around(m, ftl_imp_shape(m, x), ftl_imp_axis_of(m, axis_in, r), r));
+	y = ftl_imp_op(m, FTL_OP_cum_sum, a, 1, &y);
+	ftl_imp_out(m, 0, ftl_imp_reshape(m, y, r, ftl_imp_type(m, x)->dims));
 }
 
 /* Before opset 13: over all axes from `axis` on at once. softmax, log_softmax, hardmax share their one attribute. */

@@ -81,15 +81,37 @@ void ftl_imp_do_flatten(imp *m)
 	ftl_imp_out(m, 0, ftl_imp_reshape(m, x, 2, d));
 }
 
+/* axes only run time knows: the sizes they do not name, which must be all of the elements */
+static void squeeze_runtime(imp *m, ftl_val x, ftl_val axes)
+{
+	int r = rank_of(m, x);
+	int64_t n = ftl_imp_const_dim(m, axes, 0, "the number of axes");
+
+	if (!m->failed && n > r)
+		bad_model(m, "has %lld axes for an input of rank %d", (long long)n, r);
+	if (m->failed)
+		return;
+	if (n == r)
+		x = ftl_imp_reshape(m, x, 0, NULL);
+	else
+		x = ftl_imp_reshape_to(m, x, ftl_imp_keep_unnamed(m, ftl_imp_shape(m, x), ftl_imp_axes_mask(m, axes, r),
+								  r - (int)n));
+	ftl_imp_out(m, 0, x);
+}
+
 void ftl_imp_do_squeeze(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0);
+	ftl_val x = ftl_imp_need(m, 0), runtime = ftl_imp_unknown(m, 1);
 	int64_t axes[FTL_MAX_RANK], c;
 	bool drop[FTL_MAX_RANK] = {false};
 	ftl_dim d[FTL_MAX_RANK];
 	int r = rank_of(m, x), k = 0;
 	uint32_t n;
 
+	if (runtime) {
+		squeeze_runtime(m, x, runtime);
+		return;
+	}
 	if (ftl_imp_list(m, "axes", 1, axes, FTL_MAX_RANK, &n)) {
 		for (uint32_t i = 0; i < n && !m->failed; i++) {
 			int at = ftl_imp_axis(m, axes[i], r);
@@ -109,15 +131,47 @@ void ftl_imp_do_squeeze(imp *m)
 	ftl_imp_out(m, 0, ftl_imp_reshape(m, x, k, d));
 }
 
+/* axes only run time knows: of the result's sizes, the ones they name are 1, and as many others as stand before it give
+ * the place of another in x's shape. An axis named twice leaves one place too many, which that shape does not have. */
+static void unsqueeze_runtime(imp *m, ftl_val x, ftl_val axes)
+{
+	int r = rank_of(m, x);
+	int64_t n = ftl_imp_const_dim(m, axes, 0, "the number of axes");
+	ftl_val mask, place, one = ftl_imp_filled(m, 1, 1);
+	struct ftl_attrs_cum_sum *a = NEW_ATTRS(m, cum_sum);
+
+	if (!m->failed && r + n > FTL_MAX_RANK)
+		ftl_imp_fail(m, FTL_ERR_LIMIT, "rank %lld is above the limit of %d", (long long)(r + n), FTL_MAX_RANK);
+	if (m->failed)
+		return;
+	r += (int)n;
+	mask = ftl_imp_axes_mask(m, axes, r);
+	if (n == r) { /* a single element: all sizes are 1, but the axes are looked at */
+		ftl_imp_out(m, 0, ftl_imp_reshape_to(m, x, e_where(m, mask, one, ftl_imp_filled(m, r, 0))));
+		return;
+	}
+	place = ftl_imp_cast(m, op1(m, FTL_OP_not, mask), FTL_I64);
+	a->exclusive = true;
+	place = ftl_imp_op(m, FTL_OP_cum_sum, a, 1, &place);
+	/* behind the last of x's sizes only named axes stand */
+	place = e_where(m, mask, ftl_imp_filled(m, 1, 0), place);
+	ftl_imp_out(m, 0,
+		    ftl_imp_reshape_to(m, x, e_where(m, mask, one, ftl_imp_gather(m, ftl_imp_shape(m, x), place, 0))));
+}
+
 void ftl_imp_do_unsqueeze(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0);
+	ftl_val x = ftl_imp_need(m, 0), runtime = ftl_imp_unknown(m, 1);
 	int64_t axes[FTL_MAX_RANK];
 	bool one[FTL_MAX_RANK] = {false};
 	ftl_dim d[FTL_MAX_RANK];
 	int r = rank_of(m, x);
 	uint32_t n;
 
+	if (runtime) {
+		unsqueeze_runtime(m, x, runtime);
+		return;
+	}
 	if (!ftl_imp_list(m, "axes", 1, axes, FTL_MAX_RANK, &n)) {
 		bad_model(m, "has no axes");
 		return;
@@ -226,6 +280,36 @@ static void list_or_input(imp *m, const char *name, uint32_t k, ftl_dim *out, ui
 		out[i] = dim_c(m, l.v[i]);
 }
 
+/* Axes or steps only run time knows, or not even how many: starts, ends and steps for all axes. */
+static void slice_runtime(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0), axes = ftl_imp_in(m, 3), steps = ftl_imp_in(m, 4), in[4] = {x};
+	int r = rank_of(m, x);
+
+	for (uint32_t k = 1; k < 3; k++)
+		in[k] = ftl_imp_vector(m, ftl_imp_need(m, k));
+	axes = axes ? ftl_imp_vector(m, axes) : ftl_imp_range(m, ftl_imp_dim(m, in[1], 0), FTL_I64);
+	if (m->failed || r == 0) {
+		ftl_imp_out(m, 0, x);
+		return;
+	}
+	in[1] = ftl_imp_spread(m, axes, in[1], ftl_imp_filled(m, r, 0));
+	in[2] = ftl_imp_spread(m, axes, in[2], ftl_imp_filled(m, r, INT64_MAX));
+	if (steps)
+		in[3] = ftl_imp_spread(m, axes, ftl_imp_vector(m, steps), ftl_imp_filled(m, r, 1));
+	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_slice, NULL, steps ? 4 : 3, in));
+}
+
+/* Is it known how many starts there are, and which axes and steps they are for? */
+static bool slice_known(imp *m)
+{
+	int64_t k;
+
+	if (ftl_imp_unknown(m, 3) || ftl_imp_unknown(m, 4))
+		return false;
+	return !ftl_imp_unknown(m, 1) || ftl_dim_is_const(m->st, ftl_imp_dim(m, ftl_imp_in(m, 1), 0), &k);
+}
+
 void ftl_imp_do_slice(imp *m)
 {
 	ftl_val x = ftl_imp_need(m, 0), in[3] = {x};
@@ -235,17 +319,20 @@ void ftl_imp_do_slice(imp *m)
 	struct ftl_attrs_slice *a = NEW_ATTRS(m, slice);
 	bool known_s, known_e, all = true;
 	int r = rank_of(m, x);
-	int64_t k;
+	int64_t k = 0;
 
+	if (!slice_known(m)) {
+		slice_runtime(m);
+		return;
+	}
 	list_or_input(m, "starts", 1, start, &ns, &known_s);
 	list_or_input(m, "ends", 2, end, &ne, &known_e);
 	if (m->failed)
 		return;
 	if (!known_s) {
 		ftl_imp_want_rank(m, ftl_imp_in(m, 1), 1, 1, "starts");
-		if (!m->failed && !ftl_dim_is_const(m->st, ftl_imp_dim(m, ftl_imp_in(m, 1), 0), &k))
-			unsupported(m, "the number of starts must be known at import");
-		ns = m->failed ? 0 : (uint32_t)k;
+		ftl_dim_is_const(m->st, ftl_imp_dim(m, ftl_imp_in(m, 1), 0), &k);
+		ns = m->failed || k > FTL_MAX_RANK ? FTL_MAX_RANK + 1 : (uint32_t)k;
 		ne = known_e ? ne : ns;
 	} else if (!known_e) {
 		ne = ns;
@@ -381,6 +468,19 @@ void ftl_imp_do_split(imp *m)
 
 /* ---- pad ---- */
 
+/* Pads for axes only run time knows: begins and ends for all axes. */
+static ftl_val spread_pads(imp *m, ftl_val axes, ftl_val pads, int r)
+{
+	ftl_dim n = ftl_imp_dim(m, axes, 0), two[2] = {dim_c(m, 2), n}, flat = dim_c(m, 2 * (int64_t)r);
+	struct ftl_attrs_scatter_elements *a = NEW_ATTRS(m, scatter_elements);
+	int64_t whole[2] = {2, r}, zeros[2 * FTL_MAX_RANK] = {0};
+	ftl_val in[3] = {ftl_imp_bytes(m, FTL_I64, 2, whole, zeros), ftl_imp_expand(m, axes, 2, two),
+			 ftl_imp_reshape(m, pads, 2, two)};
+
+	a->axis = 1;
+	return ftl_imp_reshape(m, ftl_imp_op(m, FTL_OP_scatter_elements, a, 3, in), 1, &flat);
+}
+
 void ftl_imp_do_pad(imp *m)
 {
 	bool old = m->cur->opset < 11;
@@ -416,6 +516,12 @@ void ftl_imp_do_pad(imp *m)
 	}
 	if (m->failed)
 		return;
+	ftl_val axes_in = old ? 0 : ftl_imp_unknown(m, 3);
+	if (axes_in) {
+		in[2] = spread_pads(m, axes_in, ftl_imp_vector(m, pads_in), r);
+		ftl_imp_out(m, 0, r ? ftl_imp_op(m, FTL_OP_pad, a, 3, in) : x);
+		return;
+	}
 	if (old || !ftl_imp_list(m, "axes", 3, axes, FTL_MAX_RANK, &na))
 		for (na = 0; na < (uint32_t)r; na++)
 			axes[na] = na;

@@ -129,7 +129,7 @@ static ftl_status slice_entry(ftl_infer *f, uint32_t i, int axis, int64_t step, 
 ftl_status ftl_infer_op_slice(ftl_infer *f)
 {
 	const struct ftl_attrs_slice *a = FTL_ATTRS(ftl_infer_self(f), slice);
-	ftl_dim in[2][FTL_MAX_RANK], dims[FTL_MAX_RANK];
+	ftl_dim in[3][FTL_MAX_RANK], dims[FTL_MAX_RANK];
 	const ftl_dim *starts = NULL, *ends = NULL;
 	uint32_t n = a->sizes.n, m;
 	bool known = true;
@@ -156,6 +156,13 @@ ftl_status ftl_infer_op_slice(ftl_infer *f)
 		if (m != n)
 			return ftl_infer_fail(f, "%u ends for %u slices", m, n);
 	}
+	if (ftl_infer_has(f, 3)) {
+		if (a->sizes.n || !starts || !ends)
+			return ftl_infer_fail(f, "steps from an input need starts and ends from inputs");
+		FTL_TRY(ftl_hook_vector(f, 3, "steps", FTL_MAX_RANK, &m, in[2]));
+		if (m != n || a->steps.n)
+			return ftl_infer_fail(f, "%u steps for %u slices", m + a->steps.n, n);
+	}
 	if (n > (uint32_t)x->rank || (a->axes.n && a->axes.n != n) || (a->steps.n && a->steps.n != n))
 		return ftl_infer_fail(f, "%u slices, %u axes and %u steps do not fit rank %d", n, a->axes.n, a->steps.n,
 				      x->rank);
@@ -172,7 +179,12 @@ ftl_status ftl_infer_op_slice(ftl_infer *f)
 		seen |= 1u << axis;
 		if (step == 0 || step == INT64_MIN)
 			return ftl_infer_fail(f, "step %lld for axis %d", (long long)step, axis);
-		FTL_TRY(slice_entry(f, i, axis, step, starts, ends, &start, &size));
+		if (ftl_infer_has(f, 3)) { /* one known here is still read where it is used */
+			start = size = FTL_DIM_NONE;
+			known = false;
+		} else {
+			FTL_TRY(slice_entry(f, i, axis, step, starts, ends, &start, &size));
+		}
 		if (size == FTL_DIM_NONE) {
 			size = ftl_infer_fresh(f, 0, axis, "slice");
 			ftl_dim_set_upper(f->g->st, size, x->dims[axis]);

@@ -241,34 +241,41 @@ static ftl_status bind_range(const binding *c)
 
 /* ---- slice, pad ---- */
 
-/* Elements between clamped start and end, step apart: max(0, ceil((end - start) / step)). */
-static ftl_kv slice_size(const binding *c, uint32_t i, ftl_kv dim, int64_t step)
+static ftl_kv slice_step(const binding *c, uint32_t i)
 {
-	ftl_kv top = step > 0 ? dim : op2(c, FTL_K_sub, dim, i64(c, 1)), end[2], span;
+	ftl_ints steps = FTL_ATTRS(c->n, slice)->steps;
 
-	for (uint32_t k = 0; k < 2; k++) {
-		ftl_kv v = ftl_u_elem(c->lo, c->n, c->n->in[1 + k], i);
+	return has(c, 3) ? ftl_u_elem(c->lo, c->n, c->n->in[3], i) : i64(c, steps.n ? steps.v[i] : 1);
+}
 
-		v = ftl_k_select(c->b, op2(c, FTL_K_lt, v, i64(c, 0)), op2(c, FTL_K_add, v, dim), v);
-		end[k] = ftl_u_clamp(c->b, v, i64(c, step > 0 ? 0 : -1), top);
-	}
+/* Elements between clamped start and end, step apart: max(0, ceil((end - start) / step)). */
+static ftl_kv slice_size(const binding *c, uint32_t i, ftl_kv dim, ftl_kv step)
+{
+	ftl_kv end[2], span, zero = i64(c, 0);
+
+	if (has(c, 3)) /* the least number has no opposite */
+		check(c,
+		      op2(c, FTL_K_and, op2(c, FTL_K_ne, step, zero),
+			  op2(c, FTL_K_ne, step, i64(c, INT64_MIN))),
+		      "a step of the slice is 0 or out of range");
+	for (uint32_t k = 0; k < 2; k++)
+		end[k] = ftl_u_slice_clamp(c->b, ftl_u_elem(c->lo, c->n, c->n->in[1 + k], i), dim, step);
 	span = op2(c, FTL_K_sub, end[1], end[0]);
-	if (step < 0) {
-		span = ftl_k1(c->b, FTL_K_neg, span);
-		step = -step;
-	}
-	span = op2(c, FTL_K_max, span, i64(c, 0));
+	span = ftl_k_select(c->b, op2(c, FTL_K_lt, step, zero), ftl_k1(c->b, FTL_K_neg, span), span);
+	step = ftl_k1(c->b, FTL_K_abs, step);
+	span = op2(c, FTL_K_max, span, zero);
 	/* ceil without adding step - 1, which may be huge */
-	return op2(c, FTL_K_add, op2(c, FTL_K_div, span, i64(c, step)),
-		   ftl_k_cast(c->b, op2(c, FTL_K_ne, op2(c, FTL_K_rem, span, i64(c, step)), i64(c, 0)), FTL_I64));
+	return op2(c, FTL_K_add, op2(c, FTL_K_div, span, step),
+		   ftl_k_cast(c->b, op2(c, FTL_K_ne, op2(c, FTL_K_rem, span, step), zero), FTL_I64));
 }
 
 /* start and start + (size - 1) * step lie in the axis, or the slice is empty. With a step of 1 and known start the sum is
  * provable often; else the run compares. */
-static void check_slice(const binding *c, uint32_t i, int axis, int64_t step)
+static void check_slice(const binding *c, uint32_t i, int axis, ftl_kv by)
 {
 	const struct ftl_attrs_slice *a = FTL_ATTRS(c->n, slice);
 	ftl_dim dim = in_type(c, 0)->dims[axis], size = out_type(c, 0)->dims[axis], last;
+	int64_t step = a->steps.n ? a->steps.v[i] : 1;
 	ftl_kv s, z, top, ok;
 
 	if (!has(c, 1)) {
@@ -285,17 +292,15 @@ static void check_slice(const binding *c, uint32_t i, int axis, int64_t step)
 			return;
 		s = ftl_lo_dim(c->lo, start);
 	} else {
-		s = ftl_u_elem(c->lo, c->n, c->n->in[1], i);
-		z = ftl_lo_dim(c->lo, dim);
-		s = ftl_k_select(c->b, op2(c, FTL_K_lt, s, i64(c, 0)), op2(c, FTL_K_add, s, z), s);
-		s = ftl_u_clamp(c->b, s, i64(c, step > 0 ? 0 : -1), step > 0 ? z : op2(c, FTL_K_sub, z, i64(c, 1)));
+		s = ftl_u_slice_clamp(c->b, ftl_u_elem(c->lo, c->n, c->n->in[1], i), ftl_lo_dim(c->lo, dim), by);
 	}
 	z = ftl_lo_dim(c->lo, size);
 	top = ftl_lo_dim(c->lo, dim);
 	ok = op2(c, FTL_K_and, op2(c, FTL_K_le, i64(c, 0), s), op2(c, FTL_K_lt, s, top));
 	/* (size - 1) * |step| fits between start and the axis' end, compared by division so that nothing wraps */
-	top = step > 0 ? op2(c, FTL_K_sub, op2(c, FTL_K_sub, top, i64(c, 1)), s) : s;
-	top = op2(c, FTL_K_div, top, i64(c, step > 0 ? step : -step));
+	top = ftl_k_select(c->b, op2(c, FTL_K_lt, by, i64(c, 0)), s,
+			   op2(c, FTL_K_sub, op2(c, FTL_K_sub, top, i64(c, 1)), s));
+	top = op2(c, FTL_K_div, top, ftl_k1(c->b, FTL_K_abs, by));
 	ok = op2(c, FTL_K_and, ok, op2(c, FTL_K_le, op2(c, FTL_K_sub, z, i64(c, 1)), top));
 	check(c, op2(c, FTL_K_or, ok, op2(c, FTL_K_eq, z, i64(c, 0))), "the slice leaves its axis");
 }
@@ -308,7 +313,7 @@ static ftl_status bind_slice(const binding *c)
 
 	for (uint32_t i = 0; i < n; i++) {
 		int axis = ftl_u_axis(a->axes.n ? a->axes.v[i] : i, x->rank);
-		int64_t step = a->steps.n ? a->steps.v[i] : 1;
+		ftl_kv step = slice_step(c, i);
 
 		if (open_dim(c, axis))
 			FTL_TRY(settle(c, out_type(c, 0)->dims[axis],

@@ -30,15 +30,14 @@ ftl_kv ftl_point_expand(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	return ftl_read(k, n->in[0], at);
 }
 
-/* operand index = start + idx * step on the sliced axes. Starts from an operand count from the end if negative and are
- * clamped as ONNX says (to [0, dim] forwards, to [-1, dim - 1] backwards). */
+/* operand index = start + idx * step on the sliced axes */
 ftl_kv ftl_point_slice(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 {
 	const struct ftl_attrs_slice *a = FTL_ATTRS(n, slice);
 	ftl_lo *lo = ftl_kern_lo(k);
 	ftl_kb *b = ftl_kern_b(k), *m = ftl_lo_main(lo);
 	const ftl_type *t = type_of(k, n->in[0]);
-	bool from_input = n->nin > 1 && n->in[1];
+	bool from_input = n->nin > 1 && n->in[1], run_steps = n->nin > 3 && n->in[3];
 	ftl_kv at[FTL_MAX_RANK];
 	uint32_t count = a->sizes.n;
 	int64_t len;
@@ -49,19 +48,19 @@ ftl_kv ftl_point_slice(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	ftl_u_idx(at, idx, t->rank, -1, 0);
 	for (uint32_t i = 0; i < count; i++) {
 		int axis = ftl_u_axis(a->axes.n ? a->axes.v[i] : i, t->rank);
-		int64_t step = a->steps.n ? a->steps.v[i] : 1;
-		ftl_kv start;
+		int64_t c = a->steps.n ? a->steps.v[i] : 1;
+		ftl_kv start, step = ftl_k_i64(b, c), main_step = ftl_k_i64(m, c);
 
-		if (!from_input) {
-			start = ftl_kern_dim(k, a->starts.v[i]);
-		} else {
-			ftl_kv dim = ftl_lo_dim(lo, t->dims[axis]), s = ftl_u_elem(lo, n, n->in[1], i);
-			ftl_kv top = step > 0 ? dim : ftl_k2(m, FTL_K_sub, dim, ftl_k_i64(m, 1));
-
-			s = ftl_k_select(m, ftl_k2(m, FTL_K_lt, s, ftl_k_i64(m, 0)), ftl_k2(m, FTL_K_add, s, dim), s);
-			start = ftl_kern_arg(k, ftl_u_clamp(m, s, ftl_k_i64(m, step > 0 ? 0 : -1), top));
+		if (run_steps) {
+			main_step = ftl_u_elem(lo, n, n->in[3], i);
+			step = ftl_kern_arg(k, main_step);
 		}
-		at[axis] = ftl_k2(b, FTL_K_add, start, ftl_k2(b, FTL_K_mul, idx[axis], ftl_k_i64(b, step)));
+		if (!from_input)
+			start = ftl_kern_dim(k, a->starts.v[i]);
+		else
+			start = ftl_kern_arg(k, ftl_u_slice_clamp(m, ftl_u_elem(lo, n, n->in[1], i),
+								  ftl_lo_dim(lo, t->dims[axis]), main_step));
+		at[axis] = ftl_k2(b, FTL_K_add, start, ftl_k2(b, FTL_K_mul, idx[axis], step));
 	}
 	return ftl_read(k, n->in[0], at);
 }

@@ -226,6 +226,16 @@ void ftl_u_copy(ftl_lo *lo, ftl_node_id n, ftl_val out, ftl_val v)
 	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_dim_ceildiv(st, bytes, ftl_u_const(lo, BLOCK))), BLOCK / 8);
 }
 
+ftl_kv ftl_u_slice_clamp(ftl_kb *b, ftl_kv at, ftl_kv dim, ftl_kv step)
+{
+	ftl_kv zero = ftl_k_i64(b, 0), one = ftl_k_i64(b, 1), back = ftl_k2(b, FTL_K_lt, step, zero);
+	ftl_kv low = ftl_k_select(b, back, ftl_k_i64(b, -1), zero);
+	ftl_kv top = ftl_k_select(b, back, ftl_k2(b, FTL_K_sub, dim, one), dim);
+
+	at = ftl_k_select(b, ftl_k2(b, FTL_K_lt, at, zero), ftl_k2(b, FTL_K_add, at, dim), at);
+	return ftl_u_clamp(b, at, low, top);
+}
+
 /* ---- dims ---- */
 
 bool ftl_u_is(const ftl_lo *lo, ftl_dim d, int64_t v)

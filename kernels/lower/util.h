@@ -42,6 +42,9 @@ bool ftl_u_known(const ftl_lo *lo, ftl_dim d);
 ftl_kv ftl_u_elem(ftl_lo *lo, const ftl_node *n, ftl_val v, int64_t i);
 /* Element i in its compute type. */
 ftl_kv ftl_u_elem_raw(ftl_lo *lo, const ftl_node *n, ftl_val v, int64_t i);
+/* A start or end of a slice as ONNX says: counted from the end if negative, clamped to [0, dim] for a step forwards, to
+ * [-1, dim - 1] backwards. */
+ftl_kv ftl_u_slice_clamp(ftl_kb *b, ftl_kv at, ftl_kv dim, ftl_kv step);
 /* End the run unless ... (no code where proven) */
 void ftl_u_check_eq(ftl_lo *lo, const ftl_node *n, ftl_dim a, ftl_dim b, const char *reason);
 void ftl_u_check_le(ftl_lo *lo, const ftl_node *n, ftl_dim a, ftl_dim b, const char *reason);
