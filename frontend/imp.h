@@ -240,13 +240,13 @@ ftl_val ftl_imp_norm(imp *m, ftl_op op, ftl_val x, ftl_val scale, ftl_val bias, 
 ftl_val ftl_imp_activation(imp *m, ftl_val x, const char *name, double alpha, double beta);
 
 /* ---- import_lists.c: lists that only run time knows ---- */
-ftl_val ftl_imp_unknown(imp *m, uint32_t k);    /* input k as i64 vector if it is given but not known; else 0 */
-ftl_val ftl_imp_vector(imp *m, ftl_val v);      /* i64[n]; a scalar is a list of one */
-ftl_val ftl_imp_iota(imp *m, int n);            /* i64: 0 .. n-1, n <= 2 * FTL_MAX_RANK */
+ftl_val ftl_imp_unknown(imp *m, uint32_t k); /* input k as i64 vector if it is given but not known; else 0 */
+ftl_val ftl_imp_vector(imp *m, ftl_val v);   /* i64[n]; a scalar is a list of one */
+ftl_val ftl_imp_iota(imp *m, int n);         /* i64: 0 .. n-1, n <= 2 * FTL_MAX_RANK */
 ftl_val ftl_imp_filled(imp *m, int n, int64_t value);
-ftl_val ftl_imp_shape(imp *m, ftl_val x);       /* i64[rank] */
-ftl_val ftl_imp_product(imp *m, ftl_val v);     /* [1] */
-ftl_val ftl_imp_reshape_to(imp *m, ftl_val x, ftl_val shape); /* a 0 means 0 */
+ftl_val ftl_imp_shape(imp *m, ftl_val x);                                   /* i64[rank] */
+ftl_val ftl_imp_product(imp *m, ftl_val v);                                 /* [1] */
+ftl_val ftl_imp_reshape_to(imp *m, ftl_val x, ftl_val shape);               /* a 0 means 0 */
 ftl_val ftl_imp_spread(imp *m, ftl_val axes, ftl_val values, ftl_val rest); /* rest with rest[axes[i]] = values[i] */
 ftl_val ftl_imp_axes_mask(imp *m, ftl_val axes, int rank);                  /* bool[rank]: axes names it */
 ftl_val ftl_imp_keep_unnamed(imp *m, ftl_val v, ftl_val mask, int n);       /* the n entries that the mask leaves */

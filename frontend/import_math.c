@@ -133,8 +133,7 @@ static reduction reduce_axes(imp *m, ftl_val x)
 static ftl_val reduce_masked(imp *m, ftl_op op, ftl_val x, const reduction *r)
 {
 	ftl_val shape = ftl_imp_shape(m, x), one = ftl_imp_filled(m, 1, 1), kept = e_where(m, r->mask, one, shape);
-	ftl_val both[2] = {ftl_imp_unsqueeze(m, kept, 1),
-			   ftl_imp_unsqueeze(m, e_where(m, r->mask, shape, one), 1)};
+	ftl_val both[2] = {ftl_imp_unsqueeze(m, kept, 1), ftl_imp_unsqueeze(m, e_where(m, r->mask, shape, one), 1)};
 	ftl_val pairs = ftl_imp_concat(m, 1, 2, both);
 	int room = 2 * r->rank <= FTL_MAX_RANK ? FTL_MAX_RANK : FTL_MAX_RANK - 2;
 
@@ -177,8 +176,8 @@ static ftl_val reduced_shape(imp *m, ftl_val y, ftl_val x, const reduction *r)
 	if (r->mask) {
 		if (r->named == r->rank)
 			return ftl_imp_reshape(m, y, 0, NULL);
-		return ftl_imp_reshape_to(
-			m, y, ftl_imp_keep_unnamed(m, ftl_imp_shape(m, x), r->mask, r->rank - r->named));
+		return ftl_imp_reshape_to(m, y,
+					  ftl_imp_keep_unnamed(m, ftl_imp_shape(m, x), r->mask, r->rank - r->named));
 	}
 	for (int i = 0, j = 0; i < r->rank; i++) {
 		if (j < (int)r->n && r->axes[j] == i)

@@ -94,8 +94,8 @@ static void squeeze_runtime(imp *m, ftl_val x, ftl_val axes)
 	if (n == r)
 		x = ftl_imp_reshape(m, x, 0, NULL);
 	else
-		x = ftl_imp_reshape_to(m, x, ftl_imp_keep_unnamed(m, ftl_imp_shape(m, x), ftl_imp_axes_mask(m, axes, r),
-								  r - (int)n));
+		x = ftl_imp_reshape_to(
+			m, x, ftl_imp_keep_unnamed(m, ftl_imp_shape(m, x), ftl_imp_axes_mask(m, axes, r), r - (int)n));
 	ftl_imp_out(m, 0, x);
 }
 

@@ -254,9 +254,7 @@ static ftl_kv slice_size(const binding *c, uint32_t i, ftl_kv dim, ftl_kv step)
 	ftl_kv end[2], span, zero = i64(c, 0);
 
 	if (has(c, 3)) /* the least number has no opposite */
-		check(c,
-		      op2(c, FTL_K_and, op2(c, FTL_K_ne, step, zero),
-			  op2(c, FTL_K_ne, step, i64(c, INT64_MIN))),
+		check(c, op2(c, FTL_K_and, op2(c, FTL_K_ne, step, zero), op2(c, FTL_K_ne, step, i64(c, INT64_MIN))),
 		      "a step of the slice is 0 or out of range");
 	for (uint32_t k = 0; k < 2; k++)
 		end[k] = ftl_u_slice_clamp(c->b, ftl_u_elem(c->lo, c->n, c->n->in[1 + k], i), dim, step);
