@@ -11,6 +11,9 @@ typedef struct imp_attention {
 	double softcap;                          /* 0: none */
 	bool zero_masked;                        /* a row whose bias is -inf throughout gives zeros */
 	ftl_dtype softmax;                       /* FTL_NO_DTYPE: the operands' type */
+	ftl_val sink;                            /* a score beside the keys' that nothing is read from: [heads], scalar */
+	bool wide;                               /* the product with v in softmax's type as well */
+	const Onnx__GraphProto *score_mod, *prob_mod; /* subgraphs before and after softmax, or NULL */
 	ftl_val scores, capped, biased, weights; /* out: the steps on the way */
 } imp_attention;
 

@@ -253,6 +253,22 @@ ftl_val ftl_imp_keep_unnamed(imp *m, ftl_val v, ftl_val mask, int n);       /* t
 ftl_val ftl_imp_axis_of(imp *m, ftl_val axis, int rank);                    /* i64[1] in [0, rank) */
 /* [elements before the axis, along it, behind it] */
 ftl_val ftl_imp_around(imp *m, ftl_val shape, ftl_val axis, int rank);
+/* ---- import_control.c, import_scan.c: control flow that imports write themselves ---- */
+void ftl_imp_finish(imp *m, ftl_node_id id); /* infers a node whose regions are complete */
+typedef struct imp_scan {
+	ftl_node_id id;
+	ftl_region_id outer;
+	ftl_node_id before;
+	uint32_t nvar, nout;
+} imp_scan;
+/* From open to close, nodes go into the body: var[k] starts as init[k], slice[k] is a step of in[k] along the axis.
+ * close yields what follows var, and results that are stacked along the axis of the same place. */
+void ftl_imp_scan_open(imp *m, imp_scan *s, int axis, uint32_t nvar, const ftl_val *init, uint32_t nin,
+		       const ftl_val *in, uint32_t nout, ftl_val *var, ftl_val *slice);
+void ftl_imp_scan_close(imp *m, imp_scan *s, const ftl_val *yield, ftl_val *out);
+
+/* Runs a subgraph here, on these inputs (one for each it has). */
+void ftl_imp_call_graph(imp *m, const Onnx__GraphProto *gp, const ftl_val *in, ftl_val *out);
 
 /* Families shared between standard and com.microsoft ops. */
 ftl_val ftl_imp_rope(imp *m, ftl_val x, ftl_val cos, ftl_val sin, int rotary, bool interleaved);

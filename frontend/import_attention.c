@@ -35,19 +35,29 @@ ftl_val ftl_imp_merge_heads(imp *m, ftl_val x)
 	return ftl_imp_reshape(m, x, 3, d);
 }
 
-/* [b, h, s, d] -> [b, h * times, s, d], every head `times` times in a row */
-static ftl_val repeat_heads(imp *m, ftl_val x, int64_t times)
+/* Query heads that share a key head are more rows of it: a view, [b, h, s, n] <-> [b, h / group, group * s, n]. */
+static ftl_val group_rows(imp *m, ftl_val x, int64_t group)
 {
-	ftl_dim five[5], four[4];
+	ftl_dim d[4];
 
-	if (times == 1 || m->failed)
+	if (group == 1 || m->failed)
 		return x;
 	for (int i = 0; i < 4; i++)
-		four[i] = five[i < 2 ? i : i + 1] = ftl_imp_dim(m, x, i);
-	five[2] = dim_c(m, times);
-	four[1] = ftl_dim_mul(m->st, four[1], five[2]);
-	x = ftl_imp_expand(m, ftl_imp_unsqueeze(m, x, 2), 5, five);
-	return ftl_imp_reshape(m, x, 4, four);
+		d[i] = ftl_imp_dim(m, x, i);
+	d[1] = ftl_dim_div(m->st, d[1], dim_c(m, group));
+	d[2] = ftl_dim_mul(m->st, d[2], dim_c(m, group));
+	return ftl_imp_reshape(m, x, 4, d);
+}
+
+static ftl_val ungroup_rows(imp *m, ftl_val x, ftl_val like, int64_t group)
+{
+	ftl_dim d[4];
+
+	if (group == 1 || m->failed)
+		return x;
+	for (int i = 0; i < 4; i++)
+		d[i] = ftl_imp_dim(m, i < 3 ? like : x, i);
+	return ftl_imp_reshape(m, x, 4, d);
 }
 
 static int64_t group_size(imp *m, ftl_val q, ftl_val k)
@@ -60,20 +70,52 @@ static int64_t group_size(imp *m, ftl_val q, ftl_val k)
 	return m->failed ? 1 : hq / hk;
 }
 
+/* sink [h] or a number -> [b, h, q, 1] */
+static ftl_val sink_column(imp *m, ftl_val sink, ftl_val scores)
+{
+	ftl_dim d[4], col[3];
+
+	if (m->failed)
+		return 0;
+	for (int i = 0; i < 4; i++)
+		d[i] = i < 3 ? ftl_imp_dim(m, scores, i) : dim_c(m, 1);
+	col[0] = d[1];
+	col[1] = col[2] = d[3];
+	sink = ftl_imp_cast(m, sink, dtype_of(m, scores));
+	return ftl_imp_expand(m, rank_of(m, sink) ? ftl_imp_reshape(m, sink, 3, col) : sink, 4, d);
+}
+
+static ftl_val modified(imp *m, ftl_val x, const Onnx__GraphProto *mod)
+{
+	ftl_val y;
+
+	if (!mod || m->failed)
+		return x;
+	if (mod->n_input != 1 || mod->n_output != 1) {
+		bad_model(m, "a score or probability subgraph must have one input and one output");
+		return 0;
+	}
+	ftl_imp_call_graph(m, mod, &x, &y);
+	if (!m->failed && (dtype_of(m, y) != dtype_of(m, x) || rank_of(m, y) != 4))
+		bad_model(m, "a score or probability subgraph must keep the type of its input");
+	return y;
+}
+
 ftl_val ftl_imp_attend(imp *m, imp_attention *a)
 {
 	ftl_dtype t = dtype_of(m, a->q);
-	ftl_val y, s, top;
-	int64_t last = 3;
+	ftl_val y, s, top = 0, v = a->v;
+	int64_t last = 3, group, vgroup;
 	double scale = a->scale;
 
 	if (m->failed)
 		return 0;
 	if (scale == 0)
 		scale = 1 / sqrt((double)ftl_imp_const_dim(m, a->q, 3, "the head size"));
-	a->k = repeat_heads(m, a->k, group_size(m, a->q, a->k));
-	a->v = repeat_heads(m, a->v, group_size(m, a->q, a->v));
-	s = a->scores = ftl_imp_matmul(m, a->q, a->k, false, true, scale);
+	group = group_size(m, a->q, a->k);
+	vgroup = group_size(m, a->q, a->v);
+	s = ftl_imp_matmul(m, group_rows(m, a->q, group), a->k, false, true, scale);
+	s = a->scores = ungroup_rows(m, s, a->q, group);
 	if (a->softcap > 0)
 		s = e_mulf(m, op1(m, FTL_OP_tanh, e_mulf(m, s, 1 / a->softcap)), a->softcap);
 	a->capped = s;
@@ -82,9 +124,20 @@ ftl_val ftl_imp_attend(imp *m, imp_attention *a)
 	a->biased = s;
 	if (a->softmax != FTL_NO_DTYPE)
 		s = ftl_imp_cast(m, s, a->softmax);
-	s = ftl_imp_cast(m, ftl_imp_softmax(m, s, 3), t);
+	s = modified(m, s, a->score_mod);
+	if (a->sink) /* one more column that takes its share of the sum and is dropped */
+		s = ftl_imp_concat(m, 3, 2, (const ftl_val[]){s, sink_column(m, a->sink, s)});
+	s = ftl_imp_softmax(m, s, 3);
+	if (a->sink && !m->failed)
+		s = ftl_imp_slice(m, s, 3, dim_c(m, 0), ftl_imp_dim(m, a->scores, 3));
+	s = modified(m, s, a->prob_mod);
+	if (a->wide)
+		v = ftl_imp_cast(m, v, dtype_of(m, s));
+	else
+		s = ftl_imp_cast(m, s, t);
 	a->weights = s;
-	y = ftl_imp_matmul(m, s, a->v, false, false, 1);
+	y = ungroup_rows(m, ftl_imp_matmul(m, group_rows(m, s, vgroup), v, false, false, 1), a->q, vgroup);
+	y = ftl_imp_cast(m, y, t);
 	if (a->bias && a->zero_masked && !m->failed) {
 		/* the bias's own rows tell: what softmax made of such a row may be anything */
 		int r = rank_of(m, a->bias);
@@ -175,6 +228,8 @@ void ftl_imp_do_attention(imp *m)
 		a.zero_masked = true;
 		a.bias = pad_mask(m, dtype_of(m, mask) == FTL_BOOL ? additive(m, mask, t) : mask, nkv);
 	}
+	if (left >= 0 || right >= 0) /* a window may lie beside all keys */
+		a.zero_masked = true;
 	if (causal || left >= 0 || right >= 0) {
 		/* distance of key j from the last key query i follows: j - (i + offset) */
 		ftl_val i = ftl_imp_range(m, nq, FTL_I64), j = ftl_imp_range(m, nkv, FTL_I64), ok = 0, dist;
@@ -218,125 +273,26 @@ void ftl_imp_do_attention(imp *m)
 	ftl_imp_out(m, 3, mode == 0 ? a.scores : mode == 1 ? a.capped : mode == 2 ? a.biased : a.weights);
 }
 
-/* ---- rotary ---- */
+/* ---- FlexAttention ---- */
 
-/* The first `rotary` elements of the last axis turned by the angles; cos and sin broadcast against half of them. */
-ftl_val ftl_imp_rope(imp *m, ftl_val x, ftl_val cos, ftl_val sin, int rotary, bool interleaved)
+/* Softmax, the subgraphs around it and the product with the values are in softmax_precision: f32 or better, unless the
+ * model asks for less. */
+void ftl_imp_do_flex_attention(imp *m)
 {
-	int r = rank_of(m, x), last = r - 1;
-	ftl_dim size = ftl_imp_dim(m, x, -1), rot = dim_c(m, rotary), half = dim_c(m, rotary / 2), zero = dim_c(m, 0);
-	ftl_val rest = 0, a, b, real, imag, y;
-	ftl_dim d[FTL_MAX_RANK + 1];
+	imp_attention a = {.q = ftl_imp_need(m, 0),
+			   .k = ftl_imp_need(m, 1),
+			   .v = ftl_imp_need(m, 2),
+			   .scale = ftl_imp_f(m, "scale", 0),
+			   .wide = true};
+	ftl_dtype t = dtype_of(m, a.q);
 
-	if (m->failed)
-		return 0;
-	if (size != rot) {
-		rest = ftl_imp_slice(m, x, last, rot, ftl_dim_sub(m->st, size, rot));
-		x = ftl_imp_slice(m, x, last, zero, rot);
-	}
-	if (interleaved) {
-		for (int i = 0; i < last; i++)
-			d[i] = ftl_imp_dim(m, x, i);
-		d[last] = half;
-		d[r] = dim_c(m, 2);
-		y = ftl_imp_reshape(m, x, r + 1, d);
-		a = ftl_imp_squeeze(m, ftl_imp_slice(m, y, r, zero, dim_c(m, 1)), r);
-		b = ftl_imp_squeeze(m, ftl_imp_slice(m, y, r, dim_c(m, 1), dim_c(m, 1)), r);
-	} else {
-		a = ftl_imp_slice(m, x, last, zero, half);
-		b = ftl_imp_slice(m, x, last, half, half);
-	}
-	real = e_sub(m, e_mul(m, a, cos), e_mul(m, b, sin));
-	imag = e_add(m, e_mul(m, a, sin), e_mul(m, b, cos));
-	if (interleaved) {
-		real = ftl_imp_unsqueeze(m, real, r);
-		imag = ftl_imp_unsqueeze(m, imag, r);
-		y = ftl_imp_concat(m, r, 2, (const ftl_val[]){real, imag});
-		y = m->failed ? 0 : ftl_imp_reshape(m, y, r, ftl_imp_type(m, x)->dims);
-	} else {
-		y = ftl_imp_concat(m, last, 2, (const ftl_val[]){real, imag});
-	}
-	return rest ? ftl_imp_concat(m, last, 2, (const ftl_val[]){y, rest}) : y;
-}
-
-ftl_val ftl_imp_rotate(imp *m, ftl_val x, ftl_val cos, ftl_val sin, ftl_val positions, int64_t rotary, bool interleaved)
-{
-	if (positions) {
-		cos = ftl_imp_gather(m, cos, positions, 0);
-		sin = ftl_imp_gather(m, sin, positions, 0);
-	}
-	if (rotary == 0)
-		rotary = 2 * ftl_imp_const_dim(m, cos, -1, "the cache's size");
-	if (!m->failed && (rotary <= 0 || rotary % 2 || rotary > 1 << 20)) {
-		bad_model(m, "a rotary size of %lld makes no sense", (long long)rotary);
-		return 0;
-	}
-	/* [b, s, r/2] against [b, h, s, r/2] */
-	return ftl_imp_rope(m, x, ftl_imp_unsqueeze(m, cos, 1), ftl_imp_unsqueeze(m, sin, 1), (int)rotary, interleaved);
-}
-
-void ftl_imp_do_rotary(imp *m)
-{
-	ftl_val x = ftl_imp_need(m, 0);
-	bool flat = rank_of(m, x) == 3;
-	int64_t rotary = ftl_imp_i(m, "rotary_embedding_dim", 0);
-
-	ftl_imp_want_rank(m, x, 3, 4, "the input");
-	if (flat)
-		x = ftl_imp_split_heads(m, x, ftl_imp_i(m, "num_heads", 0));
-	if (rotary == 0)
-		rotary = ftl_imp_const_dim(m, x, 3, "the head size");
-	x = ftl_imp_rotate(m, x, ftl_imp_need(m, 1), ftl_imp_need(m, 2), ftl_imp_in(m, 3), rotary,
-			   ftl_imp_i(m, "interleaved", 0) != 0);
-	ftl_imp_out(m, 0, flat ? ftl_imp_merge_heads(m, x) : x);
-}
-
-/* ---- TensorScatter ---- */
-
-/* Row w[b] + i (mod the size when circular) of the sequence axis takes update i: out[b, j] = update[b, j - w[b]] where
- * that is a row of the update. */
-void ftl_imp_do_tensor_scatter(imp *m)
-{
-	ftl_val cache = ftl_imp_need(m, 0), update = ftl_imp_need(m, 1), w = ftl_imp_in(m, 2), at, in, got, idx;
-	int r = rank_of(m, cache), axis = ftl_imp_axis(m, ftl_imp_i(m, "axis", -2), r), perm[FTL_MAX_RANK],
-	    back[FTL_MAX_RANK];
-	bool circular = !strcmp(ftl_imp_s(m, "mode", "linear"), "circular");
-	ftl_dim n = ftl_imp_dim(m, cache, axis), k = ftl_imp_dim(m, update, axis), d[FTL_MAX_RANK], two[2];
-	struct ftl_attrs_gather_nd *g = NEW_ATTRS(m, gather_nd);
-
-	if (!m->failed && axis == 0)
-		bad_model(m, "the axis must not be the batch");
-	if (m->failed)
-		return;
-	two[0] = ftl_imp_dim(m, cache, 0);
-	two[1] = dim_c(m, 1);
-	at = ftl_imp_unsqueeze(m, ftl_imp_range(m, n, FTL_I64), 0);
-	if (w) {
-		at = e_sub(m, at, ftl_imp_reshape(m, ftl_imp_cast(m, w, FTL_I64), 2, two));
-		if (circular)
-			at = op2(m, FTL_OP_mod, at, ftl_imp_dim_scalar(m, n, FTL_I64));
-	}
-	in = op2(m, FTL_OP_and, op2(m, FTL_OP_ge, at, e_num(m, at, 0)),
-		 op2(m, FTL_OP_lt, at, ftl_imp_dim_scalar(m, k, FTL_I64)));
-	two[1] = n;
-	idx = ftl_imp_op(m, FTL_OP_clip, NULL, 3,
-			 (const ftl_val[]){at, e_num(m, at, 0),
-					   ftl_imp_dim_scalar(m, ftl_dim_sub(m->st, k, dim_c(m, 1)), FTL_I64)});
-	idx = ftl_imp_unsqueeze(m, ftl_imp_expand(m, idx, 2, two), 2);
-	/* the sequence axis next to the batch, gathered there, and back */
-	perm[0] = 0;
-	perm[1] = axis;
-	for (int i = 1, j = 2; i < r; i++)
-		if (i != axis)
-			perm[j++] = i;
-	for (int i = 0; i < r; i++)
-		back[perm[i]] = i;
-	g->batch_dims = 1;
-	got = ftl_imp_op(m, FTL_OP_gather_nd, g, 2, (const ftl_val[]){ftl_imp_transpose(m, update, perm), idx});
-	got = ftl_imp_transpose(m, got, back);
-	if (m->failed)
-		return;
-	for (int i = 0; i < r; i++)
-		d[i] = i == axis ? n : i == 0 && w ? two[0] : dim_c(m, 1);
-	ftl_imp_out(m, 0, e_where(m, ftl_imp_reshape(m, in, r, d), got, cache));
+	if (ftl_imp_has(m, "score_mod"))
+		a.score_mod = ftl_imp_subgraph(m, "score_mod");
+	if (ftl_imp_has(m, "prob_mod"))
+		a.prob_mod = ftl_imp_subgraph(m, "prob_mod");
+	a.softmax = ftl_imp_dtype(m, "softmax_precision", t == FTL_F64 ? FTL_F64 : FTL_F32);
+	ftl_imp_want_rank(m, a.q, 4, 4, "Q");
+	ftl_imp_want_rank(m, a.k, 4, 4, "K");
+	ftl_imp_want_rank(m, a.v, 4, 4, "V");
+	ftl_imp_out(m, 0, ftl_imp_attend(m, &a));
 }

@@ -41,7 +41,7 @@ static ftl_val result_tensor(imp *m, const Onnx__GraphProto *gp, size_t k)
 	return b ? b->v : 0;
 }
 
-static void finish(imp *m, ftl_node_id id)
+void ftl_imp_finish(imp *m, ftl_node_id id)
 {
 	ftl_status_code rc;
 	const char *colon;
@@ -131,7 +131,7 @@ void ftl_imp_do_if(imp *m)
 		ftl_build_yield(&m->b, out[i], n);
 		leave(m, was);
 	}
-	finish(m, id);
+	ftl_imp_finish(m, id);
 	for (uint32_t k = 0; k < n && !m->failed; k++)
 		ftl_imp_out(m, k, ftl_node_get(m->g, id)->out[k]);
 }
@@ -344,7 +344,7 @@ void ftl_imp_do_loop(imp *m)
 	}
 	while (loop_body(m, &l, trips, cond))
 		ftl_node_erase(m->g, l.id);
-	finish(m, l.id);
+	ftl_imp_finish(m, l.id);
 	if (m->failed)
 		return;
 	const ftl_val *out = ftl_node_get(m->g, l.id)->out;
@@ -470,7 +470,7 @@ void ftl_imp_do_scan(imp *m)
 	a->in_axes = ftl_imp_ints_copy(m, (uint32_t)nscanned, axes);
 	while (scan_body(m, &l, scanned, (uint32_t)nscanned, a))
 		ftl_node_erase(m->g, l.id);
-	finish(m, l.id);
+	ftl_imp_finish(m, l.id);
 	for (uint32_t k = 0; k < m->cur->nout && !m->failed; k++)
 		ftl_imp_out(m, k, ftl_node_get(m->g, l.id)->out[k]);
 }

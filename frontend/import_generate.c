@@ -31,7 +31,7 @@ static ftl_val i64(imp *m, int64_t v)
 }
 
 /* Inputs of a subgraph, in order, and its outputs. */
-static void call(imp *m, const Onnx__GraphProto *gp, const ftl_val *in, ftl_val *out)
+void ftl_imp_call_graph(imp *m, const Onnx__GraphProto *gp, const ftl_val *in, ftl_val *out)
 {
 	imp_scope *before = ftl_imp_scope_push(m, true);
 
@@ -138,7 +138,7 @@ static ftl_val decode(imp *m, const generate *g, const Onnx__GraphProto *gp, ftl
 		in[n++] = g->hidden;
 	for (uint32_t k = 0; k < g->npast; k++)
 		in[n++] = past[k];
-	call(m, gp, in, out);
+	ftl_imp_call_graph(m, gp, in, out);
 	for (uint32_t k = 0; k < g->ngrow; k++)
 		past[k] = out[1 + k];
 	return out[0];
@@ -231,7 +231,7 @@ static ftl_val start_t5(imp *m, generate *g, ftl_val start)
 	in[0] = g->ids;
 	in[1] = encoder_mask(m, g);
 	in[2] = start;
-	call(m, e, in, out);
+	ftl_imp_call_graph(m, e, in, out);
 	g->dec_mask = ftl_imp_search_expand(m, &g->s, in[1]);
 	if (g->first_past == 3 && !both)
 		unsupported(m, "a decoder that wants the encoder's hidden states needs an encoder that gives them");
