@@ -5,16 +5,16 @@
 #include "imp.h"
 
 typedef struct imp_attention {
-	ftl_val q, k, v;                         /* [b, heads, len, d]; k and v may have fewer heads */
-	ftl_val bias;                            /* added to the scores, or 0 */
-	double scale;                            /* 0: 1/sqrt(d) */
-	double softcap;                          /* 0: none */
-	bool zero_masked;                        /* a row whose bias is -inf throughout gives zeros */
-	ftl_dtype softmax;                       /* FTL_NO_DTYPE: the operands' type */
-	ftl_val sink;                            /* a score beside the keys' that nothing is read from: [heads], scalar */
-	bool wide;                               /* the product with v in softmax's type as well */
+	ftl_val q, k, v;   /* [b, heads, len, d]; k and v may have fewer heads */
+	ftl_val bias;      /* added to the scores, or 0 */
+	double scale;      /* 0: 1/sqrt(d) */
+	double softcap;    /* 0: none */
+	bool zero_masked;  /* a row whose bias is -inf throughout gives zeros */
+	ftl_dtype softmax; /* FTL_NO_DTYPE: the operands' type */
+	ftl_val sink;      /* a score beside the keys' that nothing is read from: [heads], scalar */
+	bool wide;         /* the product with v in softmax's type as well */
 	const Onnx__GraphProto *score_mod, *prob_mod; /* subgraphs before and after softmax, or NULL */
-	ftl_val scores, capped, biased, weights; /* out: the steps on the way */
+	ftl_val scores, capped, biased, weights;      /* out: the steps on the way */
 } imp_attention;
 
 ftl_val ftl_imp_attend(imp *m, imp_attention *a);              /* [b, heads, q, dv] */
