@@ -129,6 +129,7 @@ static ftl_value clone_value(cloner *c, const ftl_value *v)
 
 	out.type.dims = clone_dims(c, v->type.dims, v->type.rank > 0 ? (uint32_t)v->type.rank : 0);
 	out.type.enc = clone_list(c, v->type.enc, v->type.enc != NULL, sizeof *v->type.enc);
+	out.type.seq = clone_list(c, v->type.seq, v->type.seq != NULL, sizeof *v->type.seq);
 	out.name = clone_str(c, v->name);
 	out.sym = clone_dims(c, v->sym, v->nsym);
 	out.uses.v = clone_list(c, v->uses.v, v->uses.n, sizeof *v->uses.v);

@@ -372,7 +372,7 @@ bool ftl_type_eq(const ftl_type *a, const ftl_type *b)
 {
 	return a->dtype == b->dtype && a->rank == b->rank &&
 	       (a->rank <= 0 || memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0) &&
-	       enc_eq(a->enc, b->enc);
+	       enc_eq(a->enc, b->enc) && ftl_seq_eq(a->seq, b->seq);
 }
 
 bool ftl_type_is_static(const ftl_graph *g, const ftl_type *t, int64_t *out_dims)

@@ -117,7 +117,7 @@ void ftl_infer_out(ftl_infer *f, uint32_t k, ftl_dtype t, int rank, const ftl_di
 		f->bad_rank = true;
 		return;
 	}
-	if (type->dtype == t && type->rank == rank &&
+	if (type->dtype == t && type->rank == rank && !type->seq &&
 	    (rank == 0 || memcmp(type->dims, dims, (size_t)rank * sizeof *dims) == 0))
 		return;
 	/* an encoding is the passes' knowledge, not ours: it stays while it can still be about this tensor */
@@ -125,6 +125,16 @@ void ftl_infer_out(ftl_infer *f, uint32_t k, ftl_dtype t, int rank, const ftl_di
 		enc = NULL;
 	*type = ftl_type_make(f->g, t, rank, dims);
 	type->enc = enc;
+}
+
+void ftl_infer_out_seq(ftl_infer *f, uint32_t k, ftl_dtype t, const ftl_seq_type *s)
+{
+	ftl_value *v = ftl_value_get(f->g, ftl_infer_self(f)->out[k]);
+
+	v->sym = NULL;
+	v->nsym = 0;
+	if (v->type.dtype != t || !ftl_seq_eq(v->type.seq, s))
+		v->type = ftl_type_make_seq(f->g, t, s);
 }
 
 void ftl_infer_sym(ftl_infer *f, uint32_t k, const ftl_dim *sym, uint32_t n)

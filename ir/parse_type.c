@@ -111,6 +111,36 @@ static ftl_status parse_dtype(parser *p, bool none_allowed, ftl_dtype *out)
 	return FTL_OK;
 }
 
+/* After the kind: <f32[_,4]> */
+static ftl_status parse_seq(parser *p, ftl_seq_kind kind, ftl_type *out)
+{
+	ftl_seq_type s = {.kind = kind, .rank = FTL_SEQ_ANY};
+	ftl_dtype dtype;
+
+	FTL_TRY(ftl_lex_want(p, '<'));
+	FTL_TRY(parse_dtype(p, false, &dtype));
+	if (ftl_lex_take_word(p, "empty"))
+		s.rank = FTL_SEQ_EMPTY;
+	if (s.rank == FTL_SEQ_ANY && ftl_lex_take(p, '[')) {
+		s.rank = 0;
+		while (!ftl_lex_take(p, ']')) {
+			if (s.rank && !ftl_lex_take(p, ','))
+				return ftl_parse_fail(p, p->s, "expected \",\" or \"]\"");
+			if (s.rank == FTL_MAX_RANK)
+				return ftl_parse_fail(p, p->s, "more than %d axes", FTL_MAX_RANK);
+			s.dims[s.rank] = -1;
+			if (!ftl_lex_take(p, '_'))
+				FTL_TRY(parse_i64(p, &s.dims[s.rank]));
+			if (s.dims[s.rank] < -1)
+				return ftl_parse_fail(p, p->s, "a size cannot be negative");
+			s.rank++;
+		}
+	}
+	FTL_TRY(ftl_lex_want(p, '>'));
+	*out = ftl_type_make_seq(p->g, dtype, &s);
+	return FTL_OK;
+}
+
 ftl_status ftl_parse_type(parser *p, ftl_type *out)
 {
 	ftl_dim dims[FTL_MAX_RANK];
@@ -118,6 +148,9 @@ ftl_status ftl_parse_type(parser *p, ftl_type *out)
 	ftl_dtype dtype;
 	int64_t v;
 
+	for (int k = 0; k < FTL_SEQ_KINDS; k++)
+		if (ftl_lex_take_word(p, ftl_seq_kind_name((ftl_seq_kind)k)))
+			return parse_seq(p, (ftl_seq_kind)k, out);
 	FTL_TRY(parse_dtype(p, false, &dtype));
 	FTL_TRY(ftl_lex_want(p, '['));
 	if (!ftl_lex_take(p, ']')) {

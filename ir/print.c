@@ -38,8 +38,30 @@ static void print_val(printer *p, ftl_val v)
 }
 
 /* ---- types ---- */
+/* seq<f32[?,4]>, of any rank seq<f32>, without an element so far seq<f32 empty> */
+static void print_seq(ftl_text *t, const ftl_type *type)
+{
+	const ftl_seq_type *s = type->seq;
+
+	ftl_text_add(t, "%s<%s", ftl_seq_kind_name(s->kind), ftl_dtype_name(type->dtype));
+	if (s->rank >= 0)
+		ftl_text_add(t, "[");
+	for (int i = 0; i < s->rank; i++) {
+		ftl_text_add(t, "%s", i ? "," : "");
+		if (s->dims[i] < 0)
+			ftl_text_add(t, "_");
+		else
+			ftl_text_add(t, "%lld", (long long)s->dims[i]);
+	}
+	ftl_text_add(t, "%s", s->rank >= 0 ? "]>" : s->rank == FTL_SEQ_EMPTY ? " empty>" : ">");
+}
+
 void ftl_text_type(ftl_text *t, const ftl_graph *g, const ftl_type *type)
 {
+	if (type->seq) {
+		print_seq(t, type);
+		return;
+	}
 	ftl_text_add(t, "%s[", ftl_dtype_name(type->dtype));
 	for (int i = 0; i < type->rank; i++) {
 		if (i)

@@ -57,6 +57,20 @@ static ftl_status check_enc(verifier *v, const ftl_type *t, const char *what)
 	return FTL_OK;
 }
 
+static ftl_status check_seq(verifier *v, const ftl_type *t, const char *what)
+{
+	const ftl_seq_type *s = t->seq;
+
+	if (t->rank != 0 || t->enc)
+		BAD(v, "%s: a sequence has no shape and no encoding of its own", what);
+	if ((unsigned)s->kind >= FTL_SEQ_KINDS || s->rank < FTL_SEQ_EMPTY || s->rank > FTL_MAX_RANK)
+		BAD(v, "%s: a sequence of unknown kind or of elements of rank %d", what, s->rank);
+	for (int i = 0; i < s->rank; i++)
+		if (s->dims[i] < -1)
+			BAD(v, "%s: axis %d of the elements has size %lld", what, i, (long long)s->dims[i]);
+	return FTL_OK;
+}
+
 static ftl_status check_value(verifier *v, ftl_val id, ftl_node_id def, ftl_region_id r, uint32_t index,
 			      const char *what)
 {
@@ -81,6 +95,8 @@ static ftl_status check_value(verifier *v, ftl_val id, ftl_node_id def, ftl_regi
 			BAD(v, "%s %u: axis %d has size %lld", what, index, i, (long long)c);
 	if (t->enc)
 		FTL_TRY(check_enc(v, t, what));
+	if (t->seq)
+		FTL_TRY(check_seq(v, t, what));
 	if (val->nsym > FTL_MAX_SYM)
 		BAD(v, "%s %u tracks %u elements", what, index, val->nsym);
 	return check_dims(v, val->sym, val->nsym, true, what);
@@ -125,8 +141,8 @@ static ftl_status check_const(verifier *v, const ftl_node *n)
 
 	if (!b)
 		BAD(v, "has no contents");
-	if (!ftl_type_is_static(v->g, t, dims))
-		BAD(v, "a constant needs constant sizes");
+	if (t->seq || !ftl_type_is_static(v->g, t, dims))
+		BAD(v, "a constant is a tensor of constant sizes");
 	for (int i = 0; i < t->rank; i++)
 		if (__builtin_mul_overflow(bytes, (size_t)dims[i], &bytes))
 			BAD(v, "is too large");

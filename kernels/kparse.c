@@ -471,7 +471,7 @@ static ftl_status parse_entry(struct parser *p)
 {
 	ftl_kmodule *m = p->m;
 	const char *text;
-	ftl_kio io;
+	ftl_kio io = {0};
 
 	if (ftl_klex_word(LEX, "blob")) {
 		FTL_TRY(entry(p, m->blobs.n));

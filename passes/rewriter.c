@@ -22,7 +22,7 @@ bool ftl_types_agree(const ftl_graph *g, const ftl_type *a, const ftl_type *b, b
 	*out_same_text = ftl_type_eq(a, b);
 	if (*out_same_text)
 		return true;
-	if (a->dtype != b->dtype || a->rank != b->rank || a->enc || b->enc)
+	if (a->dtype != b->dtype || a->rank != b->rank || a->enc || b->enc || a->seq || b->seq)
 		return false;
 	for (int i = 0; i < a->rank; i++)
 		if (a->dims[i] != b->dims[i] && ftl_dim_known_eq(g->st, a->dims[i], b->dims[i]) != 1)

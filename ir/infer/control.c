@@ -81,6 +81,10 @@ static bool visible(const ftl_infer *f, ftl_dim d)
 
 static ftl_status want_same_kind(ftl_infer *f, const char *what, uint32_t k, const ftl_type *a, const ftl_type *b)
 {
+	if (!a->seq != !b->seq || (a->seq && a->seq->kind != b->seq->kind))
+		return ftl_infer_fail(f, "%s %u is a %s on one way, a %s on the other", what, k,
+				      a->seq ? ftl_seq_kind_name(a->seq->kind) : "tensor",
+				      b->seq ? ftl_seq_kind_name(b->seq->kind) : "tensor");
 	if (a->dtype != b->dtype)
 		return ftl_infer_fail(f, "%s %u has element type %s on one way, %s on the other", what, k,
 				      ftl_dtype_name(a->dtype), ftl_dtype_name(b->dtype));
@@ -95,6 +99,8 @@ static ftl_status want_scalar_bool(ftl_infer *f, const ftl_type *t, const char *
 {
 	int64_t c;
 
+	if (t->seq)
+		return ftl_infer_fail(f, "%s is no tensor", what);
 	if (t->dtype != FTL_BOOL)
 		return ftl_infer_fail(f, "%s has element type %s, which should be bool", what,
 				      ftl_dtype_name(t->dtype));
@@ -112,7 +118,7 @@ ftl_status ftl_infer_op_if(ftl_infer *f)
 	const ftl_node *n = ftl_infer_self(f), *y[2];
 	ftl_dim dims[FTL_MAX_RANK];
 
-	FTL_TRY(ftl_hook_args(f, 1));
+	FTL_TRY(ftl_hook_args_any(f, 1));
 	FTL_TRY(want_scalar_bool(f, ftl_infer_in(f, 0), "the condition"));
 	if (n->nregion != 2)
 		return ftl_infer_fail(f, "has %u regions, needs two", n->nregion);
@@ -127,6 +133,12 @@ ftl_status ftl_infer_op_if(ftl_infer *f)
 		const ftl_type *a = ftl_type_of(f->g, y[0]->in[k]), *b = ftl_type_of(f->g, y[1]->in[k]);
 
 		FTL_TRY(want_same_kind(f, "result", k, a, b));
+		if (a->seq) {
+			ftl_seq_type s = ftl_seq_join(a->seq, b->seq);
+
+			ftl_infer_out_seq(f, k, a->dtype, &s);
+			continue;
+		}
 		for (int i = 0; i < a->rank; i++)
 			dims[i] = a->dims[i] == b->dims[i] && visible(f, a->dims[i]) ? a->dims[i]
 										     : ftl_infer_fresh(f, k, i, "if");
@@ -155,10 +167,25 @@ static void set_param(ftl_infer *f, ftl_val p, ftl_dtype t, int rank, const ftl_
 
 	v->sym = NULL;
 	v->nsym = 0;
-	if (v->type.dtype == t && v->type.rank == rank &&
+	if (v->type.dtype == t && v->type.rank == rank && !v->type.seq &&
 	    (rank == 0 || memcmp(v->type.dims, dims, (size_t)rank * sizeof *dims) == 0))
 		return;
 	v->type = ftl_type_make(f->g, t, rank, dims);
+}
+
+/* Parameter p also takes sequences like s; true if it did not before. */
+static bool join_seq(ftl_infer *f, ftl_val p, ftl_dtype t, const ftl_seq_type *s)
+{
+	ftl_value *v = ftl_value_get(f->g, p);
+	bool like = v->type.seq && v->type.seq->kind == s->kind && v->type.dtype == t;
+	ftl_seq_type both = like ? ftl_seq_join(v->type.seq, s) : *s;
+
+	if (like && ftl_seq_eq(v->type.seq, &both))
+		return false;
+	v->type = ftl_type_make_seq(f->g, t, &both);
+	v->sym = NULL;
+	v->nsym = 0;
+	return true;
 }
 
 /* Is d a symbol that parameter p binds? */
@@ -183,10 +210,14 @@ static ftl_status start_params(ftl_infer *f, const carried *c)
 	for (uint32_t k = 0; k < c->n; k++) {
 		ftl_val p = param_of(f, c, k);
 		const ftl_type *t = ftl_infer_in(f, c->in0 + k), *old = ftl_type_of(f->g, p);
-		bool same_kind = old->dtype == t->dtype && old->rank == t->rank;
+		bool same_kind = old->dtype == t->dtype && old->rank == t->rank && !old->seq;
 
 		if (!ftl_infer_has(f, c->in0 + k))
 			return ftl_infer_fail(f, "the initial value of loop variable %u is missing", k);
+		if (t->seq) {
+			(void)join_seq(f, p, t->dtype, t->seq);
+			continue;
+		}
 		for (int i = 0; i < t->rank; i++)
 			dims[i] = same_kind && old->dims[i] != FTL_DIM_NONE && own(f, p, old->dims[i]) ? old->dims[i]
 												       : t->dims[i];
@@ -209,6 +240,10 @@ static ftl_status join_params(ftl_infer *f, const carried *c, bool all, bool *ou
 		bool changed = false;
 
 		FTL_TRY(want_same_kind(f, "loop variable", k, t, b));
+		if (t->seq) {
+			*out_changed |= join_seq(f, p, b->dtype, b->seq);
+			continue;
+		}
 		for (int i = 0; i < t->rank; i++) {
 			dims[i] = t->dims[i];
 			if (own(f, p, t->dims[i]) || (t->dims[i] == b->dims[i] && !(all && back != p)))
@@ -244,6 +279,10 @@ static ftl_status carried_results(ftl_infer *f, const carried *c)
 	for (uint32_t k = 0; k < c->n; k++) {
 		const ftl_type *in = ftl_infer_in(f, c->in0 + k), *p = ftl_type_of(f->g, param_of(f, c, k));
 
+		if (p->seq) {
+			ftl_infer_out_seq(f, k, p->dtype, p->seq);
+			continue;
+		}
 		for (int i = 0; i < p->rank; i++)
 			dims[i] = p->dims[i] == in->dims[i] ? in->dims[i] : ftl_infer_fresh(f, k, i, "loop");
 		FTL_TRY(ftl_hook_out(f, k, p->dtype, p->rank, dims));
@@ -256,6 +295,8 @@ static ftl_status stacked_result(ftl_infer *f, uint32_t k, const ftl_type *t, in
 {
 	ftl_dim dims[FTL_MAX_RANK + 1];
 
+	if (t->seq)
+		return ftl_infer_fail(f, "result %u would stack sequences", k);
 	for (int i = 0, j = 0; i <= t->rank; i++) {
 		if (i == axis)
 			dims[i] = count;
@@ -286,7 +327,7 @@ ftl_status ftl_infer_op_loop(ftl_infer *f)
 	bool always;
 	carried c;
 
-	FTL_TRY(ftl_hook_args(f, 0));
+	FTL_TRY(ftl_hook_args_any(f, 0));
 	if (n->nin < 2)
 		return ftl_infer_fail(f, "needs a trip count and a condition, even if left out");
 	if (n->nregion != 1)
@@ -297,6 +338,7 @@ ftl_status ftl_infer_op_loop(ftl_infer *f)
 	if (n->nout != y->nin - 1)
 		return ftl_infer_fail(f, "has %u results, its region yields %u", n->nout, y->nin - 1);
 	if (ftl_infer_has(f, 0)) {
+		FTL_TRY(ftl_hook_want_tensor(f, 0));
 		FTL_TRY(ftl_hook_want_int(f, 0));
 		FTL_TRY(ftl_hook_want_one(f, 0, "the trip count"));
 		trips = ftl_dim_max(f->g->st, ftl_hook_elem(f, 0, 0), ftl_hook_const(f, 0));
@@ -342,7 +384,7 @@ ftl_status ftl_infer_op_scan(ftl_infer *f)
 	uint32_t nscan, nstack;
 	carried c;
 
-	FTL_TRY(ftl_hook_args(f, n->nin));
+	FTL_TRY(ftl_hook_args_any(f, n->nin));
 	if (n->nregion != 1)
 		return ftl_infer_fail(f, "has %u regions, needs one", n->nregion);
 	if (a->num_scan_inputs < 1 || a->num_scan_inputs > (int64_t)n->nin)
@@ -362,6 +404,7 @@ ftl_status ftl_infer_op_scan(ftl_infer *f)
 		const ftl_type *t = ftl_infer_in(f, c.n + k);
 		int axis, rank = 0;
 
+		FTL_TRY(ftl_hook_want_tensor(f, c.n + k));
 		FTL_TRY(scan_axis(f, a->in_axes, k, t->rank, &axis));
 		if (steps == FTL_DIM_NONE)
 			steps = t->dims[axis];

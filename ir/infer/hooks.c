@@ -7,6 +7,24 @@
 
 ftl_status ftl_hook_args(ftl_infer *f, uint32_t required)
 {
+	FTL_TRY(ftl_hook_args_any(f, required));
+	for (uint32_t k = 0; k < ftl_infer_self(f)->nin; k++)
+		FTL_TRY(ftl_hook_want_tensor(f, k));
+	return FTL_OK;
+}
+
+ftl_status ftl_hook_want_tensor(ftl_infer *f, uint32_t k)
+{
+	const ftl_seq_type *s = ftl_infer_in(f, k)->seq;
+
+	if (s)
+		return ftl_infer_fail(f, "input %u is %s where a tensor is needed", k,
+				      s->kind == FTL_SEQ_LIST ? "a sequence" : "an optional");
+	return FTL_OK;
+}
+
+ftl_status ftl_hook_args_any(ftl_infer *f, uint32_t required)
+{
 	const ftl_node *n = ftl_infer_self(f);
 
 	if (n->nin < required)

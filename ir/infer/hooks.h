@@ -26,6 +26,8 @@ static inline void ftl_hook_copy(ftl_dim *out, const ftl_dim *v, int n)
 }
 
 ftl_status ftl_hook_args(ftl_infer *f, uint32_t required);
+ftl_status ftl_hook_args_any(ftl_infer *f, uint32_t required); /* inputs may be sequences and optionals */
+ftl_status ftl_hook_want_tensor(ftl_infer *f, uint32_t k);
 ftl_status ftl_hook_out(ftl_infer *f, uint32_t k, ftl_dtype t, int rank, const ftl_dim *dims);
 /* Output k like input j. */
 ftl_status ftl_hook_out_like(ftl_infer *f, uint32_t k, uint32_t j);

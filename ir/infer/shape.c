@@ -7,7 +7,7 @@
 
 ftl_status ftl_infer_op_none(ftl_infer *f)
 {
-	return ftl_hook_args(f, 0);
+	return ftl_hook_args_any(f, 0);
 }
 
 ftl_status ftl_infer_op_const(ftl_infer *f)

@@ -3,14 +3,15 @@
  * A result whose size follows from the inputs has a planned buffer; one whose size only the run knows lives on the heap,
  * its address in a variable and its dims in symbols that are set again whenever they change. Carried values of a loop are
  * copied into their place at the end of a pass, those that trade places through scratch. */
-#include "kernels/lower/driver.h"
+#include "kernels/lower/sequence.h"
 
 /* Where a value that several places assign lives. */
 struct place {
 	ftl_val v; /* the value as seen inside (loop parameter) or outside (if result) */
 	const ftl_type *t;
 	bool heap;
-	ftl_kv var; /* heap: its address */
+	ftl_lo_seq *seq; /* a sequence or optional: it lives there, and heap is set */
+	ftl_kv var;      /* heap: its address */
 	ftl_kv ptr; /* planned: its address */
 	uint32_t buf;
 };
@@ -24,6 +25,11 @@ static void place_make(ftl_lo *lo, ftl_val v, struct place *p)
 {
 	p->v = v;
 	p->t = ftl_type_of(lo->g, v);
+	p->seq = p->t->seq ? ftl_seq_new(lo) : NULL;
+	if (p->seq) {
+		p->heap = true;
+		return;
+	}
 	p->heap = !ftl_lo_entry_dim(lo, ftl_lo_bytes(lo, p->t));
 	if (p->heap)
 		p->var = ftl_k_var(&lo->main, ftl_k_workspace(&lo->main));
@@ -36,6 +42,9 @@ static void place_show(ftl_lo *lo, const struct place *p, ftl_val v)
 {
 	ftl_lo_value *s = &lo->val[v];
 
+	s->seq = p->seq;
+	if (p->seq)
+		return;
 	s->ptr = p->heap ? ftl_k_get(&lo->main, p->var) : p->ptr;
 	s->buf = p->buf;
 }
@@ -97,7 +106,10 @@ ftl_status ftl_prog_if(ftl_lo *lo, ftl_node_id id)
 			for (int d = 0; d < t->rank; d++)
 				if (fresh[i][d])
 					ftl_lo_bind(lo, p[i].t->dims[d], ftl_lo_dim(lo, t->dims[d]));
-			if (p[i].heap) {
+			if (p[i].seq) {
+				ftl_seq_move(lo, p[i].seq,
+					     ftl_seq_take(lo, ftl_region_get(lo->g, n->regions[arm])->last, y->in[i]));
+			} else if (p[i].heap) {
 				ftl_k_set(b, p[i].var, heap_copy(lo, y->in[i]));
 			} else {
 				ftl_kv bytes = bytes_of(lo, t);
@@ -148,7 +160,9 @@ static void start_carried(struct looping *l)
 			if (ftl_dim_get(lo->g->st, pt->dims[d])->kind == FTL_DIM_SYM && !ftl_lo_bound(lo, pt->dims[d]))
 				ftl_lo_bind(lo, pt->dims[d], ftl_lo_dim(lo, t->dims[d]));
 		place_make(lo, param, &l->carry[i]);
-		if (l->carry[i].heap)
+		if (l->carry[i].seq)
+			ftl_seq_move(lo, l->carry[i].seq, ftl_seq_take(lo, l->id, from));
+		else if (l->carry[i].heap)
 			ftl_k_set(b, l->carry[i].var, heap_copy(lo, from));
 		else
 			ftl_k_copy(b, l->carry[i].ptr, ftl_lo_ptr(lo, from), bytes_of(lo, t));
@@ -177,6 +191,7 @@ static void carry_over(struct looping *l)
 	ftl_lo *lo = l->lo;
 	ftl_kb *b = &lo->main;
 	ftl_kv *src = FTL_NEW_N(lo->arena, ftl_kv, l->ncarry + 1);
+	ftl_lo_seq **seq = FTL_NEW_N(lo->arena, ftl_lo_seq *, l->ncarry + 1);
 	FTL_VEC(struct {
 		ftl_dim sym;
 		ftl_kv x;
@@ -187,7 +202,9 @@ static void carry_over(struct looping *l)
 		const ftl_type *t = ftl_type_of(lo->g, y);
 		struct place *p = &l->carry[i];
 
-		if (p->heap) {
+		if (p->seq) {
+			seq[i] = ftl_seq_take(lo, l->r->last, y);
+		} else if (p->heap) {
 			src[i] = heap_copy(lo, y);
 			for (int d = 0; d < t->rank; d++)
 				if (ftl_dim_get(lo->g->st, p->t->dims[d])->kind == FTL_DIM_SYM &&
@@ -220,7 +237,10 @@ static void carry_over(struct looping *l)
 	for (uint32_t i = 0; i < l->ncarry; i++) {
 		struct place *p = &l->carry[i];
 
-		if (p->heap) {
+		if (p->seq) {
+			ftl_seq_free(lo, p->seq);
+			ftl_seq_move(lo, p->seq, seq[i]);
+		} else if (p->heap) {
 			ftl_k_free(b, ftl_k_get(b, p->var));
 			ftl_k_set(b, p->var, src[i]);
 		} else if (src[i]) {

@@ -4,7 +4,7 @@
  * Memory of a value is decided when it is made: a constant's bytes, the caller's input or output, another value's
  * memory (views), the planned workspace when its size follows from the inputs' dims, else the heap through the
  * allocation hook. Symbols are i64 variables of the program, set once at their binding. */
-#include "kernels/lower/driver.h"
+#include "kernels/lower/sequence.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -311,6 +311,14 @@ const ftl_blob *ftl_lo_packed(ftl_lo *lo, const uint64_t *key, const ftl_blob *p
 
 /* ---- nodes, regions, the whole ---- */
 
+static void free_value(ftl_lo *lo, ftl_val v)
+{
+	if (lo->val[v].seq)
+		ftl_seq_free(lo, lo->val[v].seq);
+	else
+		ftl_k_free(&lo->main, lo->val[v].ptr);
+}
+
 static void free_dead(ftl_lo *lo, uint32_t number)
 {
 	uint32_t n = 0;
@@ -319,7 +327,7 @@ static void free_dead(ftl_lo *lo, uint32_t number)
 		ftl_val v = lo->heap.v[i];
 
 		if (lo->val[v].last <= number)
-			ftl_k_free(&lo->main, lo->val[v].ptr);
+			free_value(lo, v);
 		else
 			lo->heap.v[n++] = v;
 	}
@@ -382,7 +390,7 @@ ftl_status ftl_lo_region(ftl_lo *lo, ftl_region_id r)
 void ftl_lo_region_end(ftl_lo *lo, ftl_lo_heap left)
 {
 	for (uint32_t i = 0; i < left.n; i++)
-		ftl_k_free(&lo->main, lo->val[left.v[i]].ptr);
+		free_value(lo, left.v[i]);
 }
 
 /* Views share memory: the memory of a root is needed as long as any of its views. Known before lowering, from traits. */
@@ -432,14 +440,19 @@ static void bind_inputs(ftl_lo *lo)
 	for (uint32_t i = 0; i < body->params.n; i++) {
 		const ftl_value *v = ftl_value_get(g, body->params.v[i]);
 		const char *name = v->name ? v->name : "";
-		ftl_kio io = {name, v->type};
+		ftl_kio io = {.name = name, .type = v->type};
+		uint32_t in = lo->m->inputs.n;
 
+		if (v->type.seq) {
+			ftl_seq_input(lo, body->params.v[i]);
+			continue;
+		}
 		ftl_vec_push(lo->arena, &lo->m->inputs, io);
-		lo->val[body->params.v[i]].ptr = ftl_k_in_ptr(b, i);
+		lo->val[body->params.v[i]].ptr = ftl_k_in_ptr(b, in);
 		for (int d = 0; d < v->type.rank; d++) {
 			ftl_dim dim = v->type.dims[d];
 			const ftl_dim_node *n = ftl_dim_get(g->st, dim);
-			ftl_kv x = ftl_k_in_dim(b, i, (uint32_t)d), ok;
+			ftl_kv x = ftl_k_in_dim(b, in, (uint32_t)d), ok;
 			int64_t lo_v, hi_v;
 
 			if (n->kind != FTL_DIM_SYM)
@@ -467,9 +480,10 @@ static void bind_inputs(ftl_lo *lo)
 		}
 	}
 	/* constants and expressions, now that every symbol has its value */
-	for (uint32_t i = 0; i < body->params.n; i++) {
+	for (uint32_t i = 0, in = 0; i < body->params.n; i++, in++) {
 		const ftl_value *v = ftl_value_get(g, body->params.v[i]);
 
+		in += v->type.seq != NULL; /* which are two */
 		for (int d = 0; d < v->type.rank; d++) {
 			ftl_dim dim = v->type.dims[d];
 			ftl_text want;
@@ -479,12 +493,22 @@ static void bind_inputs(ftl_lo *lo)
 				continue;
 			ftl_text_init(&want, lo->arena);
 			ftl_dim_print(g->st, &want, dim);
-			ok = ftl_k2(b, FTL_K_eq, ftl_k_in_dim(b, i, (uint32_t)d), ftl_lo_dim(lo, dim));
+			ok = ftl_k2(b, FTL_K_eq, ftl_k_in_dim(b, in, (uint32_t)d), ftl_lo_dim(lo, dim));
 			ftl_k_check(b, ok,
 				    ftl_kmodule_msg(lo->m, "input \"%s\": dim %d must be %s", v->name ? v->name : "", d,
 						    want.v));
 		}
 	}
+}
+
+/* After the prologue: what is in a sequence has no say in how large the workspace is. */
+static void bind_sequences(ftl_lo *lo)
+{
+	const ftl_region *body = ftl_region_get(lo->g, lo->g->body);
+
+	for (uint32_t i = 0; i < body->params.n; i++)
+		if (ftl_type_of(lo->g, body->params.v[i])->seq)
+			ftl_seq_check_input(lo, body->params.v[i]);
 }
 
 /* A result is made right in the caller's memory if its root is computed in the body and only one result wants it. */
@@ -495,16 +519,20 @@ static void assign_outputs(ftl_lo *lo)
 
 	for (uint32_t i = 0; i < y->nin; i++) {
 		const ftl_value *v = ftl_value_get(g, y->in[i]);
-		ftl_kio io = {i < g->out_names.n && g->out_names.v[i] ? g->out_names.v[i] : "", v->type};
+		ftl_kio io = {.name = i < g->out_names.n && g->out_names.v[i] ? g->out_names.v[i] : "", .type = v->type};
 		ftl_val r = y->in[i];
 
+		if (v->type.seq) {
+			ftl_seq_declare_output(lo, io.name, &v->type);
+			continue;
+		}
 		ftl_vec_push(lo->arena, &lo->m->outputs, io);
 		while (ftl_value_get(g, r)->def && ftl_op_has(ftl_node_get(g, ftl_value_get(g, r)->def)->op, FTL_VIEW))
 			r = ftl_node_get(g, ftl_value_get(g, r)->def)->in[0];
 		v = ftl_value_get(g, r);
 		if (v->def && v->region == g->body && ftl_node_get(g, v->def)->op != FTL_OP_const &&
 		    !ftl_node_get(g, v->def)->nregion && !lo->val[r].out)
-			lo->val[r].out = i + 1;
+			lo->val[r].out = lo->m->outputs.n;
 	}
 }
 
@@ -514,11 +542,15 @@ static void finish_outputs(ftl_lo *lo)
 	const ftl_node *y = ftl_node_get(g, ftl_region_get(g, g->body)->last);
 	ftl_kb *b = &lo->main;
 
-	for (uint32_t i = 0; i < y->nin; i++) {
-		const ftl_type *t = ftl_type_of(g, y->in[i]);
+	for (uint32_t k = 0, i = 0; k < y->nin; k++, i++) {
+		const ftl_type *t = ftl_type_of(g, y->in[k]);
 
-		if (lo->val[ftl_lo_root(lo, y->in[i])].out != i + 1) {
-			ftl_kv src = ftl_lo_ptr(lo, y->in[i]);
+		if (t->seq) {
+			ftl_seq_output(lo, y->in[k], i++);
+			continue;
+		}
+		if (lo->val[ftl_lo_root(lo, y->in[k])].out != i + 1) {
+			ftl_kv src = ftl_lo_ptr(lo, y->in[k]);
 			ftl_kv bytes = ftl_lo_bytes_checked(lo, t);
 
 			ftl_k_copy(b, ftl_k_out_ptr(b, i, bytes), src, bytes);
@@ -555,6 +587,7 @@ ftl_status ftl_lower(ftl_arena *arena, const ftl_graph *g, const ftl_lower_optio
 	assign_outputs(lo);
 	bind_inputs(lo);
 	lo->m->prologue = lo->main.block->insts.n;
+	bind_sequences(lo);
 	FTL_TRY(ftl_lo_region(lo, g->body));
 	finish_outputs(lo);
 	ftl_lo_region_end(lo, lo->inner);

@@ -11,6 +11,8 @@ enum ftl_how {
 	FTL_HOW_EPILOGUE, /* it lives in registers between its NEST and the fused MAP behind it */
 };
 
+struct ftl_lo_seq;
+
 typedef struct ftl_lo_value {
 	uint8_t how;
 	bool heap;     /* ptr came from alloc: freed after the last use */
@@ -19,6 +21,7 @@ typedef struct ftl_lo_value {
 	uint32_t buf;  /* 1 + number of its planned buffer */
 	ftl_val alias; /* it is that value's memory (views) */
 	uint32_t last; /* number of the last node that needs its bytes */
+	const struct ftl_lo_seq *seq; /* a sequence or optional: it has this instead of an address */
 } ftl_lo_value;
 
 typedef FTL_VEC(ftl_val) ftl_lo_heap;

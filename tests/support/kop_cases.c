@@ -20,8 +20,8 @@ ftl_kmodule *kop_new(ftl_arena *arena, const char *name, ftl_kb *main)
 	*n = ftl_dim_const(st, KOP_ELEMS);
 	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
 		for (int k = 0; k < 3; k++) {
-			ftl_kio io = {ftl_arena_printf(arena, "x%d_%s", k, ftl_dtype_name((ftl_dtype)t)),
-				      {.dtype = (ftl_dtype)t, .rank = 1, .dims = n}};
+			ftl_kio io = {.name = ftl_arena_printf(arena, "x%d_%s", k, ftl_dtype_name((ftl_dtype)t)),
+				      .type = {.dtype = (ftl_dtype)t, .rank = 1, .dims = n}};
 
 			ftl_vec_push(arena, &m->inputs, io);
 		}
@@ -39,7 +39,7 @@ uint32_t kop_input(ftl_dtype t, int k)
 ftl_kv kop_output(ftl_kmodule *m, ftl_kb *main, const char *name, ftl_dtype t, int64_t elems)
 {
 	ftl_dim *n = FTL_NEW(m->arena, ftl_dim);
-	ftl_kio io = {ftl_arena_str(m->arena, name), {.dtype = t, .rank = 1, .dims = n}};
+	ftl_kio io = {.name = ftl_arena_str(m->arena, name), .type = {.dtype = t, .rank = 1, .dims = n}};
 
 	*n = ftl_dim_const(m->st, elems);
 	ftl_vec_push(m->arena, &m->outputs, io);

@@ -166,7 +166,7 @@ static void program(ftl_kmodule *m, ftl_kb *main)
 static void dynamic(ftl_kmodule *m, ftl_kb *main)
 {
 	ftl_dim *n = FTL_NEW(m->arena, ftl_dim);
-	ftl_kio io = {"count", {.dtype = FTL_U8, .rank = 1, .dims = n}};
+	ftl_kio io = {.name = "count", .type = {.dtype = FTL_U8, .rank = 1, .dims = n}};
 	ftl_kv x = ftl_k_in_ptr(main, kop_input(FTL_I8, 0)), count = ftl_k_var(main, i64(main, 0)), v;
 	ftl_kscope s, cond;
 

@@ -144,11 +144,23 @@ typedef struct ftl_encoding {
 	int32_t n, m, r, c;  /* SPARSE */
 } ftl_encoding;
 
+/* A value that is no tensor: a sequence of tensors, an optional tensor, an optional sequence. The elements have one
+ * element type (the value's dtype); rank and dims are what all of them are known to share. */
+typedef enum ftl_seq_kind { FTL_SEQ_LIST, FTL_SEQ_OPT, FTL_SEQ_OPT_LIST } ftl_seq_kind;
+#define FTL_SEQ_KINDS 3
+enum { FTL_SEQ_ANY = -1 /* ranks differ or are not known */, FTL_SEQ_EMPTY = -2 /* there is no element yet */ };
+typedef struct ftl_seq_type {
+	ftl_seq_kind kind;
+	int8_t rank;
+	int64_t dims[FTL_MAX_RANK]; /* rank of them; -1: differs or is not known */
+} ftl_seq_type;
+
 typedef struct ftl_type {
 	ftl_dtype dtype;
 	int8_t rank;
 	const ftl_dim *dims; /* rank of them, owned by the graph's arena */
 	const ftl_encoding *enc;
+	const ftl_seq_type *seq; /* not NULL: no tensor; rank is 0 and enc NULL */
 } ftl_type;
 
 typedef struct ftl_value {
@@ -231,6 +243,15 @@ ftl_region_id ftl_region_new(ftl_graph *g, ftl_node_id owner);
 ftl_val ftl_param_new(ftl_graph *g, ftl_region_id r, ftl_type type, const char *name);
 ftl_type ftl_type_make(ftl_graph *g, ftl_dtype t, int rank, const ftl_dim *dims); /* copies dims */
 ftl_type ftl_type_make_const(ftl_graph *g, ftl_dtype t, int rank, const int64_t *dims);
+/* ---- sequence types (seq.c) ---- */
+ftl_type ftl_type_make_seq(ftl_graph *g, ftl_dtype t, const ftl_seq_type *s); /* copies s */
+const char *ftl_seq_kind_name(ftl_seq_kind k);                                /* "seq", "opt", "optseq" */
+bool ftl_seq_kind_parse(const char *s, size_t n, ftl_seq_kind *out);
+bool ftl_seq_eq(const ftl_seq_type *a, const ftl_seq_type *b); /* NULL: of a tensor */
+/* What elements that look like t look like to one who only knows constants. */
+ftl_seq_type ftl_seq_of(const ftl_graph *g, ftl_seq_kind kind, const ftl_type *t);
+/* What the elements of both share; kind is a's. */
+ftl_seq_type ftl_seq_join(const ftl_seq_type *a, const ftl_seq_type *b);
 void *ftl_attrs_default(ftl_graph *g, ftl_op op); /* fresh attrs with the table's defaults */
 /* The live value whose run-time shape gives symbol sym its value: the first parameter that shows it as a bare
  * dim, or the output whose inference made it; 0 if there is none (a symbol that only contents mention). */

@@ -35,6 +35,7 @@ bool ftl_infer_has(const ftl_infer *f, uint32_t k);           /* input k present
 const ftl_type *ftl_infer_in(const ftl_infer *f, uint32_t k); /* its type */
 const ftl_value *ftl_infer_inv(const ftl_infer *f, uint32_t k);
 void ftl_infer_out(ftl_infer *f, uint32_t k, ftl_dtype t, int rank, const ftl_dim *dims);
+void ftl_infer_out_seq(ftl_infer *f, uint32_t k, ftl_dtype t, const ftl_seq_type *s);
 void ftl_infer_sym(ftl_infer *f, uint32_t k, const ftl_dim *sym, uint32_t n);  /* contents of output k; copied */
 ftl_dim ftl_infer_fresh(ftl_infer *f, uint32_t k, int axis, const char *hint); /* stable across re-inference */
 ftl_status ftl_infer_fail(ftl_infer *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -3,6 +3,8 @@
  * Compiled code exports two functions, whatever backend made it:
  *   int64_t NAME_size(const ftl_run *run)   workspace bytes for the dims in run->in; < 0: -message number
  *   int64_t NAME_main(ftl_run *run)         0, or the number of a message: what went wrong
+ * A sequence or optional is two entries of run->in or run->out: a table of its elements and their bytes (FTL_SEQ_WORDS in
+ * kernels/kir.h says how).
  * It keeps no state, allocates only through run->alloc, and may run in several threads at once with different `run`s. */
 #ifndef RUNTIME_ABI_H
 #define RUNTIME_ABI_H

@@ -1,0 +1,33 @@
+/* Sequences and optionals while a program runs. Private to the driver, control.c and sequence.c.
+ *
+ * A sequence is six variables of the program: a table with a record of FTL_SEQ_WORDS i64 per element, the elements' bytes,
+ * and how much of both is in use. It has one owner. Who needs one to change takes it: the memory changes hands where
+ * nobody reads the sequence later, else it is copied, so that appending in a loop does not copy what is there.
+ *
+ * As an input or output of the program it is two tensors: i64[n + 1, FTL_SEQ_WORDS], whose first row is {n, bytes} and whose
+ * others are records, and u8[bytes]. An optional is a sequence of one element or none; an optional sequence that is
+ * not there has n = -1. */
+#ifndef KERNELS_LOWER_SEQUENCE_H
+#define KERNELS_LOWER_SEQUENCE_H
+
+#include "kernels/lower/driver.h"
+
+typedef struct ftl_lo_seq {
+	ftl_kv table, data; /* addresses of the first record and of the bytes */
+	ftl_kv n;           /* elements; -1: an optional sequence that is not there */
+	ftl_kv used;        /* bytes */
+	ftl_kv cap, room;   /* records and bytes allocated; 0: none, or somebody else's */
+} ftl_lo_seq;
+
+ftl_lo_seq *ftl_seq_new(ftl_lo *lo);                /* empty, in the current block */
+void ftl_seq_free(ftl_lo *lo, const ftl_lo_seq *s); /* its memory; once more does nothing */
+/* Operand v of node id as a sequence of one's own. */
+ftl_lo_seq *ftl_seq_take(ftl_lo *lo, ftl_node_id id, ftl_val v);
+/* The memory of src becomes dst's. What dst had must be free. */
+void ftl_seq_move(ftl_lo *lo, const ftl_lo_seq *dst, const ftl_lo_seq *src);
+void ftl_seq_input(ftl_lo *lo, ftl_val param);      /* two inputs of the module, not looked at yet */
+void ftl_seq_check_input(ftl_lo *lo, ftl_val param); /* is it what it should be, or the run ends */
+void ftl_seq_declare_output(ftl_lo *lo, const char *name, const ftl_type *t); /* two outputs of the module */
+void ftl_seq_output(ftl_lo *lo, ftl_val v, uint32_t first); /* written to outputs first and first + 1 */
+
+#endif
