@@ -287,8 +287,9 @@ ftl_status ftl_layout_map_reshape(ftl_pass *p, ftl_node_id id, const char *what,
 	s = ftl_layout_again(&t, ftl_node_get(g, id), in, &with);
 	/* a row may have broadcast the last axis */
 	if (s == FTL_OK &&
-	    ftl_types_agree(g, &(ftl_type){out.dtype, ftl_type_of(g, first)->rank, ftl_type_of(g, first)->dims, NULL, NULL},
-			    ftl_type_of(g, with), &same_text))
+	    ftl_types_agree(
+		    g, &(ftl_type){out.dtype, ftl_type_of(g, first)->rank, ftl_type_of(g, first)->dims, NULL, NULL},
+		    ftl_type_of(g, with), &same_text))
 		s = ftl_layout_reshape(&t, with, out.dims, out.rank, &with);
 	return ftl_layout_commit(&t, s, &with, out_done);
 }

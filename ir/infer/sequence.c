@@ -35,7 +35,8 @@ static ftl_status as_before(ftl_infer *f)
 	ftl_dim dims[FTL_MAX_RANK];
 
 	for (int i = 0; i < old->rank; i++)
-		dims[i] = ftl_dim_is_const(f->g->st, old->dims[i], NULL) ? old->dims[i] : ftl_infer_fresh(f, 0, i, "item");
+		dims[i] = ftl_dim_is_const(f->g->st, old->dims[i], NULL) ? old->dims[i]
+									 : ftl_infer_fresh(f, 0, i, "item");
 	return ftl_hook_out(f, 0, old->dtype, old->rank, dims);
 }
 
@@ -146,7 +147,8 @@ ftl_status ftl_infer_op_seq_split(ftl_infer *f)
 		const ftl_type *t = ftl_infer_in(f, 1);
 
 		if ((t->dtype != FTL_I32 && t->dtype != FTL_I64) || t->rank > 1)
-			return ftl_infer_fail(f, "the sizes have type %s of rank %d, need a scalar or list of i32 or i64",
+			return ftl_infer_fail(f,
+					      "the sizes have type %s of rank %d, need a scalar or list of i32 or i64",
 					      ftl_dtype_name(t->dtype), t->rank);
 		if (t->rank == 0 && ftl_hook_elem(f, 1, 0) != FTL_DIM_NONE &&
 		    ftl_dim_is_const(f->g->st, ftl_hook_elem(f, 1, 0), &size) && size < 1)

@@ -12,7 +12,7 @@ struct place {
 	bool heap;
 	ftl_lo_seq *seq; /* a sequence or optional: it lives there, and heap is set */
 	ftl_kv var;      /* heap: its address */
-	ftl_kv ptr; /* planned: its address */
+	ftl_kv ptr;      /* planned: its address */
 	uint32_t buf;
 };
 

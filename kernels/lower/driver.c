@@ -519,7 +519,8 @@ static void assign_outputs(ftl_lo *lo)
 
 	for (uint32_t i = 0; i < y->nin; i++) {
 		const ftl_value *v = ftl_value_get(g, y->in[i]);
-		ftl_kio io = {.name = i < g->out_names.n && g->out_names.v[i] ? g->out_names.v[i] : "", .type = v->type};
+		ftl_kio io = {.name = i < g->out_names.n && g->out_names.v[i] ? g->out_names.v[i] : "",
+			      .type = v->type};
 		ftl_val r = y->in[i];
 
 		if (v->type.seq) {

@@ -15,12 +15,12 @@ struct ftl_lo_seq;
 
 typedef struct ftl_lo_value {
 	uint8_t how;
-	bool heap;     /* ptr came from alloc: freed after the last use */
-	ftl_kv ptr;    /* in main; 0 = not made yet */
-	uint32_t out;  /* 1 + number of the output whose memory it is made in */
-	uint32_t buf;  /* 1 + number of its planned buffer */
-	ftl_val alias; /* it is that value's memory (views) */
-	uint32_t last; /* number of the last node that needs its bytes */
+	bool heap;                    /* ptr came from alloc: freed after the last use */
+	ftl_kv ptr;                   /* in main; 0 = not made yet */
+	uint32_t out;                 /* 1 + number of the output whose memory it is made in */
+	uint32_t buf;                 /* 1 + number of its planned buffer */
+	ftl_val alias;                /* it is that value's memory (views) */
+	uint32_t last;                /* number of the last node that needs its bytes */
 	const struct ftl_lo_seq *seq; /* a sequence or optional: it has this instead of an address */
 } ftl_lo_value;
 

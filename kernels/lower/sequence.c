@@ -8,13 +8,7 @@
 #include "kernels/lower/util.h"
 
 /* Words of a record. */
-enum {
-	AT = FTL_SEQ_AT,
-	RANK = FTL_SEQ_RANK,
-	DIMS = FTL_SEQ_DIMS,
-	BYTES = FTL_SEQ_BYTES,
-	WORDS = FTL_SEQ_WORDS
-};
+enum { AT = FTL_SEQ_AT, RANK = FTL_SEQ_RANK, DIMS = FTL_SEQ_DIMS, BYTES = FTL_SEQ_BYTES, WORDS = FTL_SEQ_WORDS };
 #define RECORD ((int64_t)WORDS * 8)
 #define MAX_READERS 64 /* looked at to find out whether somebody reads a sequence later */
 
@@ -118,8 +112,7 @@ static ftl_kv live_bytes(ftl_lo *lo, const ftl_lo_seq *s)
 	ftl_kv sum = ftl_k_var(b, num(lo, 0)), table = get(lo, s->table);
 	ftl_kscope l = ftl_k_for(b, num(lo, 0), get(lo, s->n), 1);
 
-	ftl_k_set(b, sum,
-		  op2(lo, FTL_K_add, get(lo, sum), aligned(lo, word(lo, record(lo, table, l.index), BYTES))));
+	ftl_k_set(b, sum, op2(lo, FTL_K_add, get(lo, sum), aligned(lo, word(lo, record(lo, table, l.index), BYTES))));
 	ftl_k_end(b, &l);
 	return get(lo, sum);
 }
@@ -291,8 +284,7 @@ static ftl_kv position(ftl_lo *lo, const ftl_node *n, uint32_t k, ftl_kv count, 
 	ftl_kv i = ftl_u_elem(lo, n, n->in[k], 0), ok;
 
 	i = op2(lo, FTL_K_add, i, ftl_k_select(b, op2(lo, FTL_K_lt, i, num(lo, 0)), count, num(lo, 0)));
-	ok = op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), i),
-		 op2(lo, end ? FTL_K_le : FTL_K_lt, i, count));
+	ok = op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), i), op2(lo, end ? FTL_K_le : FTL_K_lt, i, count));
 	ftl_k_check(b, ok, ftl_lo_msg(lo, n, "the position is outside of the sequence"));
 	return i;
 }
@@ -356,8 +348,7 @@ ftl_status ftl_prog_seq_erase(ftl_lo *lo, ftl_node_id id)
 	if (has(n, 1))
 		at = position(lo, n, 1, count, false);
 	else
-		ftl_k_check(b, op2(lo, FTL_K_lt, num(lo, 0), count),
-			    ftl_lo_msg(lo, n, "there is no element to erase"));
+		ftl_k_check(b, op2(lo, FTL_K_lt, num(lo, 0), count), ftl_lo_msg(lo, n, "there is no element to erase"));
 	s = ftl_seq_take(lo, id, n->in[0]);
 	own(lo, n->out[0], s);
 	ftl_k_set(b, s->n, last);
@@ -533,10 +524,9 @@ ftl_status ftl_prog_seq_split(ftl_lo *lo, ftl_node_id id)
 	if (each)
 		len = op2(lo, FTL_K_min, each, op2(lo, FTL_K_sub, size, get(lo, at)));
 	else
-		len = ftl_k_cast(b,
-				 ftl_k_load(b, ftl_type_of(lo->g, n->in[1])->dtype, ftl_lo_ptr(lo, n->in[1]), l.index,
-					    1),
-				 FTL_I64);
+		len = ftl_k_cast(
+			b, ftl_k_load(b, ftl_type_of(lo->g, n->in[1])->dtype, ftl_lo_ptr(lo, n->in[1]), l.index, 1),
+			FTL_I64);
 	for (int d = 0; d < t->rank; d++)
 		if (d != axis || keep)
 			dims[rank++] = d == axis ? len : ftl_lo_dim(lo, t->dims[d]);
@@ -546,8 +536,7 @@ ftl_status ftl_prog_seq_split(ftl_lo *lo, ftl_node_id id)
 
 		reserve(lo, s, aligned(lo, all));
 		to = append(lo, s, rank, dims, all);
-		copy_rows(lo, outer_n, to, bytes,
-			  ftl_k_offset(b, src, op2(lo, FTL_K_mul, get(lo, at), inner)),
+		copy_rows(lo, outer_n, to, bytes, ftl_k_offset(b, src, op2(lo, FTL_K_mul, get(lo, at), inner)),
 			  op2(lo, FTL_K_mul, size, inner), bytes);
 	}
 	ftl_k_set(b, at, op2(lo, FTL_K_add, get(lo, at), len));

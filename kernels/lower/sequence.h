@@ -25,7 +25,7 @@ void ftl_seq_free(ftl_lo *lo, const ftl_lo_seq *s); /* its memory; once more doe
 ftl_lo_seq *ftl_seq_take(ftl_lo *lo, ftl_node_id id, ftl_val v);
 /* The memory of src becomes dst's. What dst had must be free. */
 void ftl_seq_move(ftl_lo *lo, const ftl_lo_seq *dst, const ftl_lo_seq *src);
-void ftl_seq_input(ftl_lo *lo, ftl_val param);      /* two inputs of the module, not looked at yet */
+void ftl_seq_input(ftl_lo *lo, ftl_val param);       /* two inputs of the module, not looked at yet */
 void ftl_seq_check_input(ftl_lo *lo, ftl_val param); /* is it what it should be, or the run ends */
 void ftl_seq_declare_output(ftl_lo *lo, const char *name, const ftl_type *t); /* two outputs of the module */
 void ftl_seq_output(ftl_lo *lo, ftl_val v, uint32_t first); /* written to outputs first and first + 1 */

@@ -123,10 +123,14 @@ ftl_kmodule *tiny_module(ftl_arena *arena, int lanes, size_t padding, const char
 	*md = ftl_dim_add(st, n, ftl_dim_const(st, 1));
 	*kd = ftl_dim_fresh(st, "k");
 	ftl_dim_set_bounds(st, *kd, 0, 100);
-	ftl_vec_push(arena, &m->inputs, ((ftl_kio){.name = names[0], .type = {.dtype = FTL_F32, .rank = 2, .dims = xd}}));
-	ftl_vec_push(arena, &m->inputs, ((ftl_kio){.name = names[1], .type = {.dtype = FTL_F32, .rank = 1, .dims = md}}));
-	ftl_vec_push(arena, &m->outputs, ((ftl_kio){.name = names[2], .type = {.dtype = FTL_F32, .rank = 2, .dims = xd}}));
-	ftl_vec_push(arena, &m->outputs, ((ftl_kio){.name = names[3], .type = {.dtype = FTL_I64, .rank = 1, .dims = kd}}));
+	ftl_vec_push(arena, &m->inputs,
+		     ((ftl_kio){.name = names[0], .type = {.dtype = FTL_F32, .rank = 2, .dims = xd}}));
+	ftl_vec_push(arena, &m->inputs,
+		     ((ftl_kio){.name = names[1], .type = {.dtype = FTL_F32, .rank = 1, .dims = md}}));
+	ftl_vec_push(arena, &m->outputs,
+		     ((ftl_kio){.name = names[2], .type = {.dtype = FTL_F32, .rank = 2, .dims = xd}}));
+	ftl_vec_push(arena, &m->outputs,
+		     ((ftl_kio){.name = names[3], .type = {.dtype = FTL_I64, .rank = 1, .dims = kd}}));
 	*w = (ftl_blob){.data = weights, .bytes = sizeof weights, .name = "w"};
 	*p = (ftl_blob){.data = ftl_arena_alloc(arena, padding + 1), .bytes = padding};
 	for (size_t k = 0; k < padding; k++)

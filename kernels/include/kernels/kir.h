@@ -96,7 +96,13 @@ typedef struct ftl_kio {
 /* A sequence crosses the module's boundary as two tensors: i64[n + 1, FTL_SEQ_WORDS], whose first row is {n, bytes} (an
  * optional sequence that is not there has n = -1) and whose others describe an element each, and u8[bytes]. Words of
  * an element, in order of ascending address: */
-enum { FTL_SEQ_AT = 0, FTL_SEQ_RANK = 1, FTL_SEQ_DIMS = 2, FTL_SEQ_BYTES = FTL_SEQ_DIMS + FTL_MAX_RANK, FTL_SEQ_WORDS = 16 };
+enum {
+	FTL_SEQ_AT = 0,
+	FTL_SEQ_RANK = 1,
+	FTL_SEQ_DIMS = 2,
+	FTL_SEQ_BYTES = FTL_SEQ_DIMS + FTL_MAX_RANK,
+	FTL_SEQ_WORDS = 16
+};
 
 typedef struct ftl_kmodule {
 	ftl_arena *arena;
