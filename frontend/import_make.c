@@ -74,14 +74,61 @@ void ftl_imp_do_identity(imp *m)
 		ftl_imp_out(m, 0, ftl_imp_need(m, 0));
 }
 
+/* Nodes without a seed draw different numbers, and the same ones each time the model is compiled. */
+static int64_t seed_of(imp *m)
+{
+	const Onnx__AttributeProto *a = ftl_imp_attr(m, "seed");
+	double f;
+
+	if (!a)
+		return INT64_C(0x5eed0000) + m->nrandom++;
+	if (a->has_i) /* Dropout's is an integer */
+		return a->i;
+	f = ftl_imp_f(m, "seed", 0);
+	return fabs(f) < 1e15 ? (int64_t)f : 0;
+}
+
+static ftl_val uniform_like(imp *m, ftl_val x, ftl_dtype t)
+{
+	struct ftl_attrs_random_uniform *u = NEW_ATTRS(m, random_uniform);
+
+	u->dims = ftl_imp_dims_copy(m, (uint32_t)rank_of(m, x), ftl_imp_type(m, x)->dims);
+	u->dtype = t;
+	u->seed = seed_of(m);
+	return ftl_imp_op(m, FTL_OP_random_uniform, u, 0, NULL);
+}
+
+static ftl_val scalar_input(imp *m, uint32_t k)
+{
+	ftl_val v = ftl_imp_in(m, k);
+
+	return v && rank_of(m, v) > 0 ? ftl_imp_reshape(m, v, 0, NULL) : v;
+}
+
+/* Training: an element stays where a uniform number is at least ratio, scaled so that the mean stays. */
+static void dropout_training(imp *m, ftl_val x, ftl_val training)
+{
+	ftl_val ratio = scalar_input(m, 1), keep, scale, one = ftl_imp_scalar(m, FTL_F32, 1);
+	ftl_dtype t = dtype_of(m, x);
+
+	ratio = ratio ? ftl_imp_cast(m, ratio, FTL_F32) : ftl_imp_scalar(m, FTL_F32, 0.5);
+	training = ftl_imp_cast(m, training, FTL_BOOL);
+	ratio = e_where(m, training, ratio, e_num(m, ratio, 0));
+	keep = op2(m, FTL_OP_ge, uniform_like(m, x, FTL_F32), ratio);
+	scale = ftl_imp_cast(m, e_div(m, one, e_sub(m, one, ratio)), t);
+	/* everything dropped: the scale is infinite, and not looked at */
+	ftl_imp_out(m, 0, e_where(m, keep, e_mul(m, x, scale), e_num(m, x, 0)));
+	ftl_imp_out(m, 1, keep);
+}
+
 /* Inference: the identity, and a mask of all true. */
 void ftl_imp_do_dropout(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0), training = ftl_imp_in(m, 2);
+	ftl_val x = ftl_imp_need(m, 0), training = m->cur->opset >= 12 ? scalar_input(m, 2) : 0;
 	double on = 0;
 
 	if (training && (!ftl_imp_known_f(m, training, &on) || on != 0)) {
-		unsupported(m, "training mode is not supported, set it to false");
+		dropout_training(m, x, training);
 		return;
 	}
 	ftl_imp_out(m, 0, x);
@@ -172,7 +219,6 @@ void ftl_imp_do_random(imp *m)
 	struct ftl_attrs_random_normal *nm = NEW_ATTRS(m, random_normal);
 	ftl_val x = like ? ftl_imp_need(m, 0) : 0;
 	ftl_dtype t = ftl_imp_dtype(m, "dtype", like && ftl_dtype_is_float(dtype_of(m, x)) ? dtype_of(m, x) : FTL_F32);
-	double seed = ftl_imp_f(m, "seed", 0);
 	ftl_dims dims = {0};
 
 	if (m->failed)
@@ -192,21 +238,89 @@ void ftl_imp_do_random(imp *m)
 	u->high = ftl_imp_f(m, "high", 1);
 	nm->mean = ftl_imp_f(m, "mean", 0);
 	nm->scale = ftl_imp_f(m, "scale", 1);
-	u->seed = nm->seed = fabs(seed) < 1e15 ? (int64_t)seed : 0;
+	u->seed = nm->seed = seed_of(m);
 	ftl_imp_out(m, 0, ftl_imp_op(m, row->op, uniform ? (void *)u : (void *)nm, 0, NULL));
 }
 
 void ftl_imp_do_bernoulli(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0), r;
-	struct ftl_attrs_random_uniform *u = NEW_ATTRS(m, random_uniform);
+	ftl_val x = ftl_imp_need(m, 0);
 	ftl_dtype t = ftl_imp_dtype(m, "dtype", dtype_of(m, x));
 
-	u->dims = ftl_imp_dims_copy(m, (uint32_t)rank_of(m, x), ftl_imp_type(m, x)->dims);
-	u->dtype = dtype_of(m, x);
-	u->seed = (int64_t)ftl_imp_f(m, "seed", 0);
-	r = ftl_imp_op(m, FTL_OP_random_uniform, u, 0, NULL);
-	ftl_imp_out(m, 0, ftl_imp_cast(m, op2(m, FTL_OP_lt, r, x), t));
+	ftl_imp_out(m, 0, ftl_imp_cast(m, op2(m, FTL_OP_lt, uniform_like(m, x, dtype_of(m, x)), x), t));
+}
+
+/* Samples of classes given by logarithms of their probabilities: how many sums of probabilities, from the first class on,
+ * a uniform number reaches. */
+void ftl_imp_do_multinomial(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0), at, reached;
+	struct ftl_attrs_random_uniform *u = NEW_ATTRS(m, random_uniform);
+	struct ftl_attrs_cum_sum *c = NEW_ATTRS(m, cum_sum);
+	ftl_dtype t = ftl_imp_dtype(m, "dtype", FTL_I32);
+	int64_t n = ftl_imp_i(m, "sample_size", 1);
+
+	ftl_imp_want_rank(m, x, 2, 2, "the input");
+	if (!m->failed && (n < 0 || n > INT32_MAX))
+		bad_model(m, "sample_size %lld makes no sense", (long long)n);
+	if (m->failed)
+		return;
+	c->axis = 1;
+	x = ftl_imp_softmax(m, ftl_imp_cast(m, x, FTL_F32), 1);
+	x = ftl_imp_op(m, FTL_OP_cum_sum, c, 1, &x);
+	u->dims = ftl_imp_dims_copy(m, 2, (const ftl_dim[]){ftl_imp_dim(m, x, 0), dim_c(m, n)});
+	u->seed = seed_of(m);
+	at = ftl_imp_op(m, FTL_OP_random_uniform, u, 0, NULL);
+	/* the last sum may round to less than 1 */
+	reached = op2(m, FTL_OP_le, ftl_imp_unsqueeze(m, x, 1), ftl_imp_unsqueeze(m, at, 2));
+	reached = ftl_imp_reduce(m, FTL_OP_reduce_sum, ftl_imp_cast(m, reached, FTL_I64), 1, &(int64_t){2}, false);
+	reached = op2(m, FTL_OP_min, reached,
+		      ftl_imp_dim_scalar(m, ftl_dim_sub(m->st, ftl_imp_dim(m, x, 1), dim_c(m, 1)), FTL_I64));
+	ftl_imp_out(m, 0, ftl_imp_cast(m, reached, t));
+}
+
+/* Triangles over the bins of a spectrum: column i rises from edge i to edge i + 1 and falls to edge i + 2. The edges lie
+ * evenly on the mel scale. */
+void ftl_imp_do_mel_weight_matrix(imp *m)
+{
+	ftl_dtype t = ftl_imp_dtype(m, "output_datatype", FTL_F32);
+	ftl_val n[3], mel[2], edge, step, bin, low, mid, high, zero, rise, fall, part[3];
+	const double log10e = 0.43429448190325182765, ln10 = 2.30258509299404568402;
+
+	for (uint32_t k = 0; k < 3; k++)
+		n[k] = ftl_imp_cast(m, ftl_imp_need(m, k) ? scalar_input(m, k) : 0, FTL_I64);
+	for (uint32_t k = 0; k < 2; k++) {
+		ftl_val f = ftl_imp_cast(m, ftl_imp_need(m, 3 + k) ? scalar_input(m, 3 + k) : 0, FTL_F64);
+		mel[k] = e_mulf(m, op1(m, FTL_OP_log, e_addf(m, e_mulf(m, f, 1.0 / 700), 1)), 2595 * log10e);
+	}
+	if (m->failed)
+		return;
+	zero = ftl_imp_scalar(m, FTL_I64, 0);
+	part[0] = zero;
+	part[2] = ftl_imp_scalar(m, FTL_I64, 1);
+	part[1] = e_addf(m, n[0], 2);
+	step = e_div(m, e_sub(m, mel[1], mel[0]), ftl_imp_cast(m, part[1], FTL_F64));
+	edge = ftl_imp_cast(m, ftl_imp_op(m, FTL_OP_range, NULL, 3, part), FTL_F64);
+	edge = e_add(m, e_mul(m, edge, step), mel[0]);
+	edge = e_mulf(m, e_addf(m, op1(m, FTL_OP_exp, e_mulf(m, edge, ln10 / 2595)), -1), 700);
+	edge = e_div(m, e_mul(m, ftl_imp_cast(m, e_addf(m, n[1], 1), FTL_F64), edge), ftl_imp_cast(m, n[2], FTL_F64));
+	edge = ftl_imp_cast(m, op1(m, FTL_OP_floor, edge), FTL_I64);
+	part[1] = n[0];
+	part[1] = ftl_imp_op(m, FTL_OP_range, NULL, 3, part);
+	low = ftl_imp_gather(m, edge, part[1], 0);
+	mid = ftl_imp_gather(m, edge, e_addf(m, part[1], 1), 0);
+	high = ftl_imp_gather(m, edge, e_addf(m, part[1], 2), 0);
+	part[1] = e_addf(m, e_div(m, n[1], ftl_imp_scalar(m, FTL_I64, 2)), 1);
+	bin = ftl_imp_unsqueeze(m, ftl_imp_op(m, FTL_OP_range, NULL, 3, part), 1);
+	rise = e_div(m, ftl_imp_cast(m, e_sub(m, bin, low), FTL_F64),
+		     ftl_imp_cast(m, op2(m, FTL_OP_max, e_sub(m, mid, low), part[2]), FTL_F64));
+	/* where the rise has no width, its one bin is the peak */
+	rise = e_where(m, op2(m, FTL_OP_eq, low, mid), e_num(m, rise, 1), rise);
+	rise = e_where(m, op2(m, FTL_OP_and, op2(m, FTL_OP_le, low, bin), op2(m, FTL_OP_le, bin, mid)), rise,
+		       e_num(m, rise, 0));
+	fall = e_div(m, ftl_imp_cast(m, e_sub(m, high, bin), FTL_F64), ftl_imp_cast(m, e_sub(m, high, mid), FTL_F64));
+	fall = e_where(m, op2(m, FTL_OP_and, op2(m, FTL_OP_le, mid, bin), op2(m, FTL_OP_lt, bin, high)), fall, rise);
+	ftl_imp_out(m, 0, ftl_imp_cast(m, fall, t));
 }
 
 /* a0 - a1 cos(2 pi k / n) + a2 cos(4 pi k / n), n or n - 1 for symmetric ones */

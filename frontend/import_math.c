@@ -59,6 +59,15 @@ ftl_val ftl_imp_gelu(imp *m, ftl_val x, const char *approximate)
 	return ftl_imp_op(m, FTL_OP_gelu, a, 1, &x);
 }
 
+void ftl_imp_do_swiglu(imp *m)
+{
+	struct ftl_attrs_silu *a = NEW_ATTRS(m, silu);
+	ftl_val x = ftl_imp_need(m, 0);
+
+	a->alpha = ftl_imp_f(m, "alpha", 1);
+	ftl_imp_out(m, 0, e_mul(m, ftl_imp_op(m, FTL_OP_silu, a, 1, &x), ftl_imp_need(m, 1)));
+}
+
 void ftl_imp_do_gemm(imp *m)
 {
 	ftl_val a = ftl_imp_need(m, 0), b = ftl_imp_need(m, 1), c = ftl_imp_in(m, 2);

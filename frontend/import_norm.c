@@ -68,21 +68,71 @@ void ftl_imp_do_rms_norm(imp *m)
 	}
 }
 
+/* v[C] against x, or, as BatchNormalization had it once, v of x's shape without the batch. */
+static ftl_val per_activation(imp *m, ftl_val v, ftl_val x, bool spatial)
+{
+	return spatial ? per_channel(m, v, x) : ftl_imp_unsqueeze(m, v, 0);
+}
+
+/* before * momentum + now * (1 - momentum), in before's type */
+static ftl_val running(imp *m, ftl_val before, ftl_val now, double momentum)
+{
+	ftl_dim n = ftl_imp_type(m, now)->rank ? ftl_type_numel(m->g, ftl_imp_type(m, now)) : dim_c(m, 1);
+
+	now = ftl_imp_cast(m, ftl_imp_reshape(m, now, 1, &n), dtype_of(m, before));
+	return e_add(m, e_mulf(m, before, momentum), e_mulf(m, now, 1 - momentum));
+}
+
+/* Normalized by the moments of this batch, which the running ones take in. Before opset 14 that was asked for by naming
+ * the outputs: mean, var, and twice the batch's own. */
+static void batch_norm_training(imp *m, ftl_val x, ftl_val scale, ftl_val bias, ftl_val mean, ftl_val var)
+{
+	ftl_dtype t = dtype_of(m, x), ct = t == FTL_F64 ? t : FTL_F32;
+	double momentum = ftl_imp_f(m, "momentum", 0.9f);
+	int64_t axes[FTL_MAX_RANK];
+	ftl_val f = ftl_imp_cast(m, x, ct), now, spread, c, y;
+	ftl_dim n;
+	int r = rank_of(m, x), k = 0;
+
+	ftl_imp_want_rank(m, x, 2, FTL_MAX_RANK, "the input");
+	if (m->failed)
+		return;
+	for (int i = 0; i < r; i++)
+		if (i != 1)
+			axes[k++] = i;
+	now = ftl_imp_reduce(m, FTL_OP_reduce_mean, f, (uint32_t)k, axes, true);
+	c = e_sub(m, f, now);
+	spread = ftl_imp_reduce(m, FTL_OP_reduce_mean, e_mul(m, c, c), (uint32_t)k, axes, true);
+	y = e_mul(m, e_mul(m, c, inv_std(m, spread, ftl_imp_f(m, "epsilon", 1e-5f))),
+		  per_channel(m, ftl_imp_cast(m, scale, ct), x));
+	ftl_imp_out(m, 0, ftl_imp_cast(m, e_add(m, y, per_channel(m, ftl_imp_cast(m, bias, ct), x)), t));
+	ftl_imp_out(m, 1, running(m, mean, now, momentum));
+	ftl_imp_out(m, 2, running(m, var, spread, momentum));
+	n = ftl_imp_dim(m, x, 1);
+	ftl_imp_out(m, 3, ftl_imp_cast(m, ftl_imp_reshape(m, now, 1, &n), dtype_of(m, mean)));
+	ftl_imp_out(m, 4, ftl_imp_cast(m, ftl_imp_reshape(m, spread, 1, &n), dtype_of(m, var)));
+}
+
 /* (x - mean) * (scale / sqrt(var + eps)) + bias with everything per channel combined first */
 void ftl_imp_do_batch_norm(imp *m)
 {
 	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), bias = ftl_imp_need(m, 2),
 		mean = ftl_imp_need(m, 3), var = ftl_imp_need(m, 4), mul, add;
 	ftl_dtype t = dtype_of(m, x), ct = dtype_of(m, mean);
+	bool spatial = m->cur->opset >= 9 || ftl_imp_i(m, "spatial", 1) != 0;
 
-	if (ftl_imp_i(m, "training_mode", 0) != 0) {
-		unsupported(m, "training mode is not supported, set it to false");
+	if (m->cur->opset >= 14 ? ftl_imp_i(m, "training_mode", 0) != 0
+				: ftl_imp_wants(m, 1) || ftl_imp_wants(m, 2) || ftl_imp_wants(m, 3) || ftl_imp_wants(m, 4)) {
+		if (spatial)
+			batch_norm_training(m, x, scale, bias, mean, var);
+		else
+			unsupported(m, "training per activation is not supported, set spatial to 1");
 		return;
 	}
 	mul = e_mul(m, ftl_imp_cast(m, scale, ct), inv_std(m, var, ftl_imp_f(m, "epsilon", 1e-5f)));
 	add = e_sub(m, ftl_imp_cast(m, bias, ct), e_mul(m, mean, mul));
-	mul = per_channel(m, ftl_imp_cast(m, mul, t), x);
-	add = per_channel(m, ftl_imp_cast(m, add, t), x);
+	mul = per_activation(m, ftl_imp_cast(m, mul, t), x, spatial);
+	add = per_activation(m, ftl_imp_cast(m, add, t), x, spatial);
 	ftl_imp_out(m, 0, e_add(m, e_mul(m, x, mul), add));
 }
 

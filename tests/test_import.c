@@ -248,7 +248,7 @@ static void declared_output_type_must_be_right(void **state)
 	bad(f, FTL_ERR_MODEL, "graph output \"y\" is declared with element type float, but is bool");
 }
 
-static void dropout_is_the_identity_and_training_is_refused(void **state)
+static void dropout_is_the_identity_unless_training(void **state)
 {
 	fix *f = *state;
 	uint8_t on = 1, off = 0;
@@ -261,7 +261,71 @@ static void dropout_is_the_identity_and_training_is_refused(void **state)
 	good(f);
 	assert_int_equal(result(f, 1)->dtype, FTL_BOOL);
 	memcpy(f->graph.initializer[0]->raw_data.data, &on, 1);
-	bad(f, FTL_ERR_UNSUPPORTED, "training mode is not supported, set it to false");
+	good(f);
+	assert_true(has(f, "random_uniform"));
+	assert_int_equal(result(f, 1)->dtype, FTL_BOOL);
+}
+
+/* Two nodes without a seed are not the same numbers twice. */
+static void random_nodes_get_a_seed_each(void **state)
+{
+	fix *f = *state;
+	Onnx__AttributeProto *a;
+	const char *text, *first, *second;
+
+	f->opset[0].version = 15;
+	for (int i = 0; i < 2; i++) {
+		Onnx__NodeProto *n = node(f, "RandomUniform", "", i ? "b" : "a");
+		a = attr(f, n, "shape", 7);
+		PUSH(f, a->ints, a->n_ints, 3);
+	}
+	node(f, "Sub", "a b", "y");
+	output(f, "y");
+	good(f);
+	text = printed(f, f->g);
+	first = strstr(text, "seed=");
+	second = first ? strstr(first + 1, "seed=") : NULL;
+	assert_non_null(second);
+	assert_int_not_equal(atoll(first + 5), atoll(second + 5));
+}
+
+static void losses_take_what_fits_the_scores(void **state)
+{
+	fix *f = *state;
+	Onnx__NodeProto *n = node(f, "SoftmaxCrossEntropyLoss", "x t w", "y p");
+
+	input(f, "x", 1, "?b,10,?s");
+	input(f, "t", 7, "?b,?s");
+	input(f, "w", 1, "10");
+	output(f, "y");
+	output(f, "p");
+	good(f);
+	assert_string_equal(result_shape(f, 0), "");
+	assert_string_equal(result_shape(f, 1), "?b,10,?s");
+	attr_s(f, n, "reduction", "none");
+	good(f);
+	assert_string_equal(result_shape(f, 0), "?b,?s");
+	f->graph.input[1] = info(f, "t", 7, "?b");
+	bad(f, FTL_ERR_MODEL, "the target has rank 1, needs 2");
+}
+
+static void optimizer_inputs_come_in_equal_lists(void **state)
+{
+	fix *f = *state;
+	Onnx__NodeProto *n = node(f, "Adam", "r t x g v h", "y v2 h2");
+
+	n->domain = (char *)"ai.onnx.preview.training";
+	f->opset[1].domain = n->domain;
+	f->opset[1].version = 1;
+	f->model.n_opset_import = 2;
+	for (const char *const *p = (const char *const[]){"r", "x", "g", "v", "h", NULL}; *p; p++)
+		input(f, *p, 1, **p == 'r' ? "" : "?n,4");
+	input(f, "t", 7, "");
+	output(f, "y");
+	good(f);
+	assert_string_equal(result_shape(f, 0), "?n,4");
+	n->n_input = 5;
+	bad(f, FTL_ERR_MODEL, "has 5 inputs and 3 outputs");
 }
 
 static void sequences_are_followed(void **state)
@@ -416,7 +480,10 @@ int main(void)
 		T(old_forms_of_ops_are_read),
 		T(missing_opset_import_is_told_from_the_ir_version),
 		T(declared_output_type_must_be_right),
-		T(dropout_is_the_identity_and_training_is_refused),
+		T(dropout_is_the_identity_unless_training),
+		T(random_nodes_get_a_seed_each),
+		T(losses_take_what_fits_the_scores),
+		T(optimizer_inputs_come_in_equal_lists),
 		T(sequences_are_followed),
 		T(names_shadow_in_subgraphs),
 		T(known_condition_picks_its_branch),
