@@ -93,7 +93,7 @@ struct imp {
 	FTL_VEC(ftl_val) narrow;
 	uint64_t nodes_left;
 	int64_t nrandom; /* random nodes without a seed so far: each gets one of its own */
-	int depth; /* of nodes within nodes */
+	int depth;       /* of nodes within nodes */
 	bool failed;
 	ftl_status_code status;
 };

@@ -39,7 +39,8 @@ static ftl_val likelihood_loss(imp *m, ftl_val log_prob, ftl_val target, ftl_val
 		target = e_where(m, keep, target, e_num(m, target, 0));
 	}
 	a->axis = 1;
-	loss = ftl_imp_op(m, FTL_OP_gather_elements, a, 2, (const ftl_val[]){log_prob, ftl_imp_unsqueeze(m, target, 1)});
+	loss = ftl_imp_op(m, FTL_OP_gather_elements, a, 2,
+			  (const ftl_val[]){log_prob, ftl_imp_unsqueeze(m, target, 1)});
 	loss = op1(m, FTL_OP_neg, ftl_imp_squeeze(m, loss, 1));
 	if (weight)
 		each = ftl_imp_gather(m, ftl_imp_cast(m, weight, t), target, 0);
@@ -84,7 +85,8 @@ static uint32_t tensors(imp *m, uint32_t states)
 	uint32_t lists = 2 + states, n = m->cur->nin > 2 ? m->cur->nin - 2 : 0;
 
 	if (!m->failed && (n == 0 || n % lists || m->cur->nout != n / lists * (1 + states)))
-		bad_model(m, "has %u inputs and %u outputs: rate, count, and %u inputs and %u outputs per tensor are due",
+		bad_model(m,
+			  "has %u inputs and %u outputs: rate, count, and %u inputs and %u outputs per tensor are due",
 			  m->cur->nin, m->cur->nout, lists, 1 + states);
 	return m->failed ? 0 : n / lists;
 }
@@ -143,8 +145,7 @@ void ftl_imp_do_adagrad(imp *m)
 
 		rate = e_div(m, rate, e_addf(m, e_mulf(m, count, decay), 1));
 		h = e_add(m, h, e_mul(m, g, g));
-		ftl_imp_out(m, i,
-			    e_sub(m, x, e_div(m, e_mul(m, rate, g), e_addf(m, op1(m, FTL_OP_sqrt, h), epsilon))));
+		ftl_imp_out(m, i, e_sub(m, x, e_div(m, e_mul(m, rate, g), e_addf(m, op1(m, FTL_OP_sqrt, h), epsilon))));
 		ftl_imp_out(m, n + i, h);
 	}
 }

@@ -121,8 +121,9 @@ void ftl_imp_do_batch_norm(imp *m)
 	ftl_dtype t = dtype_of(m, x), ct = dtype_of(m, mean);
 	bool spatial = m->cur->opset >= 9 || ftl_imp_i(m, "spatial", 1) != 0;
 
-	if (m->cur->opset >= 14 ? ftl_imp_i(m, "training_mode", 0) != 0
-				: ftl_imp_wants(m, 1) || ftl_imp_wants(m, 2) || ftl_imp_wants(m, 3) || ftl_imp_wants(m, 4)) {
+	if (m->cur->opset >= 14
+		    ? ftl_imp_i(m, "training_mode", 0) != 0
+		    : ftl_imp_wants(m, 1) || ftl_imp_wants(m, 2) || ftl_imp_wants(m, 3) || ftl_imp_wants(m, 4)) {
 		if (spatial)
 			batch_norm_training(m, x, scale, bias, mean, var);
 		else
