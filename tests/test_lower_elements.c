@@ -336,6 +336,29 @@ static void row_ops_agree_along_all_axes(void **state)
 	}
 }
 
+/* Unknown pieces: more sizes than one expression may have terms, so that the run adds them up. */
+static void many_unknown_pieces_are_joined(void **state)
+{
+	enum { PIECES = 300 };
+	struct fix *f = *state;
+	ftl_text body, in;
+	sample c = {.name = "concat of unknown pieces",
+		    .params = "%x: f32[?d]",
+		    .results = "f32[?concat]",
+		    .ret = "%y"};
+
+	ftl_text_init(&body, &f->arena);
+	ftl_text_init(&in, &f->arena);
+	for (int i = 0; i < PIECES; i++) {
+		ftl_text_add(&body, " %%n%d = non_zero %%x : i64[1,?n%d]\n", i, i);
+		ftl_text_add(&body, " %%r%d = reshape %%n%d {dims=[?n%d]} : i64[?n%d]\n", i, i, i, i);
+		ftl_text_add(&in, "%s%%r%d", i ? ", " : "", i);
+	}
+	ftl_text_add(&body, " %%c = concat %s {axis=0} : i64[?concat]\n %%y = cast %%c {to=f32} : f32[?concat]", in.v);
+	c.body = body.v;
+	run_one(f, &c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +368,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(shapes_known_only_at_run_time, lower_setup, lower_teardown),
 		cmocka_unit_test_setup_teardown(moving_ops_agree_on_all_targets, lower_setup, lower_teardown),
 		cmocka_unit_test_setup_teardown(reductions_agree_over_all_axes, lower_setup, lower_teardown),
+		cmocka_unit_test_setup_teardown(many_unknown_pieces_are_joined, lower_setup, lower_teardown),
 		cmocka_unit_test_setup_teardown(row_ops_agree_along_all_axes, lower_setup, lower_teardown),
 	};
 

@@ -225,7 +225,8 @@ static void concat_contents(ftl_infer *f)
 ftl_status ftl_infer_op_concat(ftl_infer *f)
 {
 	const ftl_node *n = ftl_infer_self(f);
-	ftl_dim dims[FTL_MAX_RANK];
+	ftl_dim dims[FTL_MAX_RANK], numel;
+	bool open = false;
 	const ftl_type *x;
 	int axis;
 
@@ -251,6 +252,14 @@ ftl_status ftl_infer_op_concat(ftl_infer *f)
 			FTL_TRY(ftl_hook_unify(f, dims[i], t->dims[i], "sizes", &dims[i]));
 		}
 	}
+	/* A sum of more sizes than one expression holds is for the run to find; that constants overflow is an error. */
+	numel = ftl_hook_const(f, 1);
+	for (int i = 0; i < x->rank; i++)
+		numel = ftl_dim_mul(f->g->st, numel, dims[i]);
+	for (uint32_t k = 0; k < n->nin && numel == FTL_DIM_NONE; k++)
+		open |= !ftl_dim_is_const(f->g->st, ftl_infer_in(f, k)->dims[axis], NULL);
+	if (open)
+		dims[axis] = ftl_infer_fresh(f, 0, axis, "concat");
 	FTL_TRY(ftl_hook_out(f, 0, x->dtype, x->rank, dims));
 	if (axis == 0)
 		concat_contents(f);

@@ -555,9 +555,10 @@ static ftl_status check_grid_sample(const binding *c)
 	return FTL_OK;
 }
 
-static ftl_status check_concat(const binding *c)
+static ftl_status bind_concat(const binding *c)
 {
 	const ftl_type *out = out_type(c, 0);
+	ftl_kv sum = i64(c, 0);
 	int axis = ftl_u_axis(FTL_ATTRS(c->n, concat)->axis, out->rank);
 
 	for (uint32_t k = 0; k < c->n->nin; k++)
@@ -565,7 +566,12 @@ static ftl_status check_concat(const binding *c)
 			if (d != axis)
 				ftl_u_check_eq(c->lo, c->n, in_type(c, k)->dims[d], out->dims[d],
 					       "the operands' shapes do not fit together");
-	return FTL_OK;
+	if (!open_dim(c, axis))
+		return FTL_OK;
+	/* a sum of more sizes than one expression holds; each of them is far below what could wrap */
+	for (uint32_t k = 0; k < c->n->nin; k++)
+		sum = op2(c, FTL_K_add, sum, ftl_lo_dim(c->lo, in_type(c, k)->dims[axis]));
+	return settle(c, out->dims[axis], sum);
 }
 
 /* Windows read a clamped place where they hang over the edge. */
@@ -621,7 +627,7 @@ ftl_status ftl_bind_dynamic(ftl_lo *lo, ftl_node_id id)
 		[FTL_OP_dequantize] = check_dequantize,
 		[FTL_OP_grid_sample] = check_grid_sample,
 		[FTL_OP_avg_pool] = check_avg_pool,
-		[FTL_OP_concat] = check_concat,
+		[FTL_OP_concat] = bind_concat,
 		[FTL_OP_layer_norm] = check_norm,
 		[FTL_OP_rms_norm] = check_norm,
 		[FTL_OP_arg_max] = check_arg_reduce,

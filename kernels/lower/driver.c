@@ -70,6 +70,7 @@ static void sym_room(ftl_lo *lo, ftl_dim d)
 	uint32_t n = lo->nsym ? lo->nsym : 64;
 	ftl_kv *sym;
 	uint8_t *entry;
+	ftl_lo_read *read;
 
 	if (d < lo->nsym)
 		return;
@@ -77,12 +78,15 @@ static void sym_room(ftl_lo *lo, ftl_dim d)
 		n *= 2;
 	sym = FTL_NEW_N(lo->arena, ftl_kv, n);
 	entry = FTL_NEW_N(lo->arena, uint8_t, n);
+	read = FTL_NEW_N(lo->arena, ftl_lo_read, n);
 	if (lo->nsym) {
 		memcpy(sym, lo->sym, lo->nsym * sizeof *sym);
 		memcpy(entry, lo->entry, lo->nsym);
+		memcpy(read, lo->read, lo->nsym * sizeof *read);
 	}
 	lo->sym = sym;
 	lo->entry = entry;
+	lo->read = read;
 	lo->nsym = n;
 }
 
@@ -133,6 +137,7 @@ void ftl_lo_bind(ftl_lo *lo, ftl_dim sym, ftl_kv v)
 {
 	ftl_lo_symbol(lo, sym);
 	ftl_k_set(&lo->main, lo->sym[sym], v);
+	lo->read[sym].v = 0;
 	if (lo->entry[sym] == SYM_UNBOUND)
 		lo->entry[sym] = SYM_LATE;
 }
@@ -142,7 +147,9 @@ static ftl_kv symbol_value(void *user, ftl_dim sym)
 	ftl_lo *lo = user;
 
 	ftl_lo_symbol(lo, sym);
-	return ftl_k_get(&lo->main, lo->sym[sym]);
+	if (!lo->read[sym].v || lo->read[sym].block != lo->main.block)
+		lo->read[sym] = (ftl_lo_read){ftl_k_get(&lo->main, lo->sym[sym]), lo->main.block};
+	return lo->read[sym].v;
 }
 
 ftl_kv ftl_lo_dim(ftl_lo *lo, ftl_dim d)
@@ -470,6 +477,7 @@ static void bind_inputs(ftl_lo *lo)
 				continue;
 			}
 			ftl_k_set(b, lo->sym[dim], x);
+			lo->read[dim].v = 0;
 			lo->entry[dim] = SYM_ENTRY;
 			ok = ftl_k2(b, FTL_K_and, ftl_k2(b, FTL_K_le, ftl_k_i64(b, lo_v), x),
 				    ftl_k2(b, FTL_K_le, x, ftl_k_i64(b, hi_v)));

@@ -26,6 +26,13 @@ typedef struct ftl_lo_value {
 
 typedef FTL_VEC(ftl_val) ftl_lo_heap;
 
+/* A symbol's variable as read in a block; 0 once it has been set again. What is computed of it can then be found again
+ * too, and a size that many nodes have is computed once. */
+typedef struct ftl_lo_read {
+	ftl_kv v;
+	const ftl_kblock *block;
+} ftl_lo_read;
+
 struct ftl_lo {
 	ftl_arena *arena;
 	const ftl_graph *g;
@@ -40,7 +47,8 @@ struct ftl_lo {
 	ftl_node_id *exec;             /* per node: the node at whose turn it is computed (itself unless fused) */
 	ftl_kv *sym;                   /* per dim id: its variable in main, or 0 */
 	uint8_t *entry;                /* per dim id: 1 = symbol known at entry */
-	uint32_t nsym;                 /* size of both */
+	struct ftl_lo_read *read;      /* per dim id: where its variable was read last */
+	uint32_t nsym;                 /* size of all three */
 	ftl_node_id node;              /* being lowered */
 	struct ftl_hash_slot *kernels; /* equal kernels, by hash */
 	uint32_t nslot, nkernel;

@@ -119,6 +119,7 @@ ftl_status ftl_nest_concat(ftl_lo *lo, ftl_node_id id)
 	ftl_dim size = ftl_u_const(lo, (int64_t)ftl_dtype_bytes(out->dtype)), outer = ftl_u_product(lo, out, 0, axis);
 	ftl_dim inner = ftl_dim_mul(g->st, ftl_u_product(lo, out, axis + 1, out->rank), size);
 	ftl_dim row = ftl_dim_mul(g->st, inner, out->dims[axis]), before = ftl_u_const(lo, 0);
+	ftl_kv at = ftl_k_i64(ftl_lo_main(lo), 0); /* the same in bytes, as the program adds it up */
 
 	ftl_lo_ptr(lo, n->out[0]);
 	for (uint32_t i = 0; i < n->nin; i++) {
@@ -133,7 +134,10 @@ ftl_status ftl_nest_concat(ftl_lo *lo, ftl_node_id id)
 			continue;
 		if (n->nin > MANY) {
 			size_i = ftl_kern_arg(k, parameter(lo, ftl_lo_dim(lo, bytes)));
-			place = ftl_kern_arg(k, parameter(lo, ftl_lo_dim(lo, ftl_dim_mul(g->st, before, inner))));
+			place = ftl_kern_arg(k, parameter(lo, at));
+		} else if (ftl_dim_mul(g->st, before, inner) == FTL_DIM_NONE) { /* too large an expression */
+			size_i = ftl_kern_dim(k, bytes);
+			place = ftl_kern_arg(k, at);
 		} else {
 			size_i = ftl_kern_dim(k, bytes);
 			place = ftl_kern_dim(k, ftl_dim_mul(g->st, before, inner));
@@ -155,7 +159,8 @@ ftl_status ftl_nest_concat(ftl_lo *lo, ftl_node_id id)
 			   ftl_k_offset(b, ftl_kern_ptr(k, n->in[i]), src), len);
 		ftl_kern_launch(k, ftl_lo_dim(lo, ftl_dim_mul(g->st, outer, blocks)),
 				ftl_dim_is_const(g->st, bytes, &c) && c < BLOCK ? c / 8 + 8 : BLOCK / 8);
-		before = ftl_dim_add(g->st, before, dim);
+		before = n->nin > MANY ? before : ftl_dim_add(g->st, before, dim);
+		at = ftl_k2(ftl_lo_main(lo), FTL_K_add, at, ftl_lo_dim(lo, bytes));
 	}
 	return FTL_OK;
 }

@@ -99,15 +99,13 @@ static ftl_status_code execute(struct fix *f, const sample *c, const char *targe
 	uint64_t seed = 11;
 	ftl_kmodule *m = NULL;
 	ftl_graph *g = NULL;
-	char text[4096];
 	ftl_status_code s;
-	int n = snprintf(text, sizeof text, "func @f(%s) -> (%s) {\n%s\n return %s\n}\n", c->params, c->results,
-			 c->body, c->ret ? c->ret : "%y");
+	const char *text = ftl_arena_printf(&f->arena, "func @f(%s) -> (%s) {\n%s\n return %s\n}\n", c->params, c->results,
+					    c->body, c->ret ? c->ret : "%y");
 
-	assert_true(n > 0 && (size_t)n < sizeof text);
 	ftl_diag_clear(&f->diag);
 	memset(out, 0, sizeof *out);
-	if (ftl_parse(&f->arena, text, (size_t)n, NULL, &f->diag, &g) != FTL_OK ||
+	if (ftl_parse(&f->arena, text, strlen(text), NULL, &f->diag, &g) != FTL_OK ||
 	    ftl_lower(&f->arena, g, &o, &f->diag, &m) != FTL_OK)
 		fail_msg("%s (%s): %s", c->name, target, f->diag.text);
 	assert_true(m->inputs.n <= MAX_IO && m->outputs.n <= MAX_IO);
