@@ -342,10 +342,8 @@ static void many_unknown_pieces_are_joined(void **state)
 	enum { PIECES = 300 };
 	struct fix *f = *state;
 	ftl_text body, in;
-	sample c = {.name = "concat of unknown pieces",
-		    .params = "%x: f32[?d]",
-		    .results = "f32[?concat]",
-		    .ret = "%y"};
+	sample c = {
+		.name = "concat of unknown pieces", .params = "%x: f32[?d]", .results = "f32[?concat]", .ret = "%y"};
 
 	ftl_text_init(&body, &f->arena);
 	ftl_text_init(&in, &f->arena);

@@ -100,8 +100,8 @@ static ftl_status_code execute(struct fix *f, const sample *c, const char *targe
 	ftl_kmodule *m = NULL;
 	ftl_graph *g = NULL;
 	ftl_status_code s;
-	const char *text = ftl_arena_printf(&f->arena, "func @f(%s) -> (%s) {\n%s\n return %s\n}\n", c->params, c->results,
-					    c->body, c->ret ? c->ret : "%y");
+	const char *text = ftl_arena_printf(&f->arena, "func @f(%s) -> (%s) {\n%s\n return %s\n}\n", c->params,
+					    c->results, c->body, c->ret ? c->ret : "%y");
 
 	ftl_diag_clear(&f->diag);
 	memset(out, 0, sizeof *out);
