@@ -26,4 +26,13 @@ ftl_val ftl_imp_causal(imp *m, ftl_dim q, ftl_dim kv, ftl_dim past);
 ftl_val ftl_imp_rotate(imp *m, ftl_val x, ftl_val cos, ftl_val sin, ftl_val positions, int64_t rotary,
 		       bool interleaved);
 
+/* ---- com.microsoft ---- */
+static inline ftl_val ftl_imp_sum(imp *m, ftl_val a, ftl_val b) /* either may be 0 */
+{
+	return !a ? b : !b ? a : e_add(m, a, b);
+}
+ftl_val ftl_imp_penalty(imp *m, ftl_val allowed, ftl_dtype t, double value);
+double ftl_imp_lowest(ftl_dtype t);                                 /* the lowest finite number */
+ftl_val ftl_imp_part(imp *m, ftl_val x, int64_t from, int64_t size); /* of the last axis */
+
 #endif
