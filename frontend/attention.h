@@ -32,7 +32,7 @@ static inline ftl_val ftl_imp_sum(imp *m, ftl_val a, ftl_val b) /* either may be
 	return !a ? b : !b ? a : e_add(m, a, b);
 }
 ftl_val ftl_imp_penalty(imp *m, ftl_val allowed, ftl_dtype t, double value);
-double ftl_imp_lowest(ftl_dtype t);                                 /* the lowest finite number */
+double ftl_imp_lowest(ftl_dtype t);                                  /* the lowest finite number */
 ftl_val ftl_imp_part(imp *m, ftl_val x, int64_t from, int64_t size); /* of the last axis */
 
 #endif

@@ -232,7 +232,8 @@ void ftl_imp_do_ms_multi_head_attention(imp *m)
 	if (m->failed)
 		return;
 	if (mask)
-		a.bias = mask_bias(m, mask, ftl_imp_dim(m, q, 0), np, nq, nkv, t, ftl_imp_f(m, "mask_filter_value", -10000));
+		a.bias = mask_bias(m, mask, ftl_imp_dim(m, q, 0), np, nq, nkv, t,
+				   ftl_imp_f(m, "mask_filter_value", -10000));
 	if (ftl_imp_i(m, "unidirectional", 0) != 0)
 		a.bias = hide_future(m, a.bias, causal(m, nq, nkv, np), t);
 	a.bias = ftl_imp_sum(m, a.bias, extra);

@@ -203,9 +203,8 @@ void ftl_imp_do_ms_group_query_attention(imp *m)
 	ftl_val q = ftl_imp_need(m, 0), k = ftl_imp_in(m, 1), v = ftl_imp_in(m, 2), pk = ftl_imp_in(m, 3),
 		pv = ftl_imp_in(m, 4), total = ftl_imp_need(m, 6), cos = ftl_imp_in(m, 7), sin = ftl_imp_in(m, 8),
 		pos = ftl_imp_in(m, 9), ok, y;
-	imp_attention a = {.scale = ftl_imp_f(m, "scale", 0),
-			   .softcap = ftl_imp_f(m, "softcap", 0),
-			   .sink = ftl_imp_in(m, 11)};
+	imp_attention a = {
+		.scale = ftl_imp_f(m, "scale", 0), .softcap = ftl_imp_f(m, "softcap", 0), .sink = ftl_imp_in(m, 11)};
 	gqa g = {.heads = ftl_imp_i(m, "num_heads", 0), .kv = ftl_imp_i(m, "kv_num_heads", 0)};
 	double eps = ftl_imp_f(m, "qk_norm_epsilon", 1e-6f);
 	int64_t mode = ftl_imp_i(m, "qk_output", 0);
