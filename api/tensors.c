@@ -13,7 +13,7 @@ const char *fettle_dtype_name(fettle_dtype t)
 
 size_t fettle_dtype_bytes(fettle_dtype t)
 {
-	return t > FETTLE_NO_DTYPE && t <= FETTLE_BOOL ? ftl_dtype_bytes((ftl_dtype)t) : 0;
+	return (unsigned)t < FTL_DTYPE_COUNT ? ftl_dtype_bytes((ftl_dtype)t) : 0;
 }
 
 bool fettle_tensor_count(const fettle_tensor *t, size_t *out_count)
@@ -55,15 +55,27 @@ struct fettle_tensors {
 	const char *path; /* while reading */
 };
 
-/* NumPy's type names: kind and bytes. bfloat16 has none and is stored as raw 16-bit numbers. */
+/* NumPy's type names: kind and bytes. The first row of a name is what is read; types NumPy has no name for are stored as the
+ * bits they are. V1 and V2 are how it stores the types of ml_dtypes. */
 static const struct {
 	char descr[4];
 	fettle_dtype dtype;
 } npy_types[] = {
 	{"f4", FETTLE_F32}, {"f8", FETTLE_F64},  {"f2", FETTLE_F16},  {"i1", FETTLE_I8},  {"i2", FETTLE_I16},
 	{"i4", FETTLE_I32}, {"i8", FETTLE_I64},  {"u1", FETTLE_U8},   {"u2", FETTLE_U16}, {"u4", FETTLE_U32},
-	{"u8", FETTLE_U64}, {"b1", FETTLE_BOOL}, {"u2", FETTLE_BF16},
+	{"u8", FETTLE_U64}, {"b1", FETTLE_BOOL}, {"u2", FETTLE_BF16}, {"V1", FETTLE_U8},  {"V2", FETTLE_U16},
 };
+
+static const char *npy_descr(fettle_dtype t)
+{
+	if (ftl_dtype_is_low((ftl_dtype)t))
+		t = (fettle_dtype)ftl_dtype_mem((ftl_dtype)t);
+	for (size_t i = 0; i < FTL_COUNT(npy_types); i++) {
+		if (npy_types[i].dtype == t)
+			return npy_types[i].descr;
+	}
+	return NULL;
+}
 
 static bool ends_with(const char *s, const char *suffix)
 {
@@ -182,13 +194,11 @@ typedef struct writing {
 
 static ftl_status to_npy(const fettle_tensor *t, ftl_diag *d, ftl_npy *out)
 {
-	size_t i = 0;
+	const char *descr = npy_descr(t->dtype);
 
-	while (i < FTL_COUNT(npy_types) && npy_types[i].dtype != t->dtype)
-		i++;
-	if (i == FTL_COUNT(npy_types))
+	if (!descr)
 		return ftl_fail(d, FTL_ERR_USAGE, "a tensor without element type cannot be written");
-	memcpy(out->descr, npy_types[i].descr, sizeof npy_types[i].descr);
+	memcpy(out->descr, descr, sizeof npy_types[0].descr);
 	out->name = t->name;
 	out->rank = t->rank;
 	memcpy(out->dims, t->dims, (size_t)t->rank * sizeof *t->dims);

@@ -178,6 +178,7 @@ static const char *c_type(ftl_dtype t)
 
 static void io_comment(ftl_text *t, ftl_arena *arena, const ftl_kmodule *m, const char *what, const ftl_kio *io)
 {
+	bool low = ftl_dtype_is_low(io->type.dtype);
 	ftl_text c;
 
 	ftl_text_init(&c, arena);
@@ -190,6 +191,7 @@ static void io_comment(ftl_text *t, ftl_arena *arena, const ftl_kmodule *m, cons
 		     io->type.dtype == FTL_F16    ? ", bits of IEEE half precision"
 		     : io->type.dtype == FTL_BF16 ? ", bits of bfloat16"
 		     : io->type.dtype == FTL_BOOL ? ", 0 or 1"
+		     : low                        ? ", one per byte"
 						  : "");
 	ftl_text_add(t, "/* ");
 	ftl_c_comment(t, c.v);

@@ -133,6 +133,17 @@ void cli_feeds_free(cli_feeds *f)
 	*f = (cli_feeds){0};
 }
 
+/* .npy files have no names for some types: their bits stand for what the model wants there. */
+static fettle_tensor as_port(fettle_tensor t, const fettle_port *p)
+{
+	bool low = p->dtype >= FETTLE_F8E4M3FN && p->dtype <= FETTLE_U2 &&
+		   (t.dtype == FETTLE_U8 || t.dtype == FETTLE_I8);
+
+	if (low || (p->dtype == FETTLE_BF16 && t.dtype == FETTLE_U16))
+		t.dtype = p->dtype;
+	return t;
+}
+
 const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const void *user, size_t k),
 			    const void *user, size_t n, fettle_tensor *out)
 {
@@ -150,7 +161,7 @@ const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const
 				k++;
 		}
 		if (k < n)
-			out[k] = f->v[i];
+			out[k] = as_port(f->v[i], port(user, k));
 		else if (!nobody)
 			nobody = name && *name ? name : "(without a name)";
 	}
@@ -185,7 +196,9 @@ int cli_random(const fettle_port *p, uint64_t seed, fettle_tensor *out)
 	for (size_t i = 0; i < count; i++) {
 		uint64_t r = next_random(&seed);
 
-		if (p->dtype <= FETTLE_BF16)
+		if (p->dtype == FETTLE_F8E8M0) /* powers of two near 1; there is no sign */
+			fettle_tensor_set(out, i, (double)(1 << (r >> 62)));
+		else if (p->dtype <= FETTLE_BF16 || (p->dtype >= FETTLE_F8E4M3FN && p->dtype <= FETTLE_F4E2M1))
 			fettle_tensor_set(out, i, (double)(r >> 11) * 0x1p-52 - 1);
 		else
 			fettle_tensor_set(out, i, (double)(r >> 63));

@@ -314,6 +314,13 @@ void ftl_exp_add_init(exporter *x, const char *name, ftl_dtype t, int rank, cons
 	p->dims = rank ? ftl_arena_dup(x->arena, dims, (size_t)rank * sizeof *dims) : NULL;
 	p->has_data_type = true;
 	p->data_type = ftl_onnx_dtype_code(t);
+	if (ftl_dtype_bits(t) < 8 && blob->data) {
+		ftl_blob *packed = FTL_NEW(x->arena, ftl_blob);
+
+		packed->data = ftl_pack(x->arena, t, blob->data, blob->bytes);
+		packed->bytes = ftl_packed_bytes(t, blob->bytes);
+		blob = packed;
+	}
 	if (!x->failed)
 		ftl_vec_push(x->arena, &x->inits, ((exp_init){p, blob}));
 }
@@ -340,12 +347,37 @@ static int typed_opset(const exporter *x, const ftl_node *n, int v)
 	return ftl_onnx_since(name, raise(v, LOWEST_OPSET), k, types);
 }
 
+/* The opset that has an element type at all. */
+static int dtype_opset(ftl_dtype t)
+{
+	switch (t) {
+	case FTL_F8E4M3FN:
+	case FTL_F8E4M3FNUZ:
+	case FTL_F8E5M2:
+	case FTL_F8E5M2FNUZ: return 19;
+	case FTL_I4:
+	case FTL_U4: return 21;
+	case FTL_F4E2M1: return 23;
+	case FTL_F8E8M0: return 24;
+	case FTL_I2:
+	case FTL_U2: return 25;
+	case FTL_F6E2M3:
+	case FTL_F6E3M2: return 28;
+	default: return 0;
+	}
+}
+
 static int node_opset(const exporter *x, const ftl_node *n)
 {
 	int v = typed_opset(x, n, x->rows[n->op].since);
 
+	for (uint32_t k = 0; k < n->nout; k++)
+		v = raise(v, dtype_opset(ftl_type_of(x->g, n->out[k])->dtype));
+
 	for (uint32_t k = 0; k < n->nin; k++) {
 		const ftl_type *t = n->in[k] ? ftl_type_of(x->g, n->in[k]) : NULL;
+		if (t)
+			v = raise(v, dtype_opset(t->dtype));
 		if (t && t->enc && t->enc->kind == FTL_ENC_QUANT)
 			v = raise(v, t->enc->block > 0 || t->dtype == FTL_I16 || t->dtype == FTL_U16 ? 21 : 13);
 	}
@@ -399,7 +431,13 @@ static int needed_opset(const exporter *x)
 
 static int64_t ir_version(int opset)
 {
-	return opset <= 18 ? 8 : opset <= 20 ? 9 : opset <= 22 ? 10 : opset <= 23 ? 11 : 12;
+	return opset <= 18   ? 8
+	       : opset <= 20 ? 9
+	       : opset <= 22 ? 10
+	       : opset <= 23 ? 11
+	       : opset <= 24 ? 12
+	       : opset <= 27 ? 13
+			     : 14;
 }
 
 /* ---- writing ---- */

@@ -212,10 +212,25 @@ static void grain(exporter *x, Onnx__NodeProto *n, int64_t axis, int64_t block)
 		ftl_exp_i(x, n, "block_size", block);
 }
 
+/* Attributes that came late are written where they say something. */
+void ftl_exp_do_cast(exporter *x, ftl_node_id id)
+{
+	ATTRS_OF(cast);
+	const char *in = ftl_exp_in(x, id, 0);
+	Onnx__NodeProto *n = node(x, id, "Cast", 1, &in);
+
+	ftl_exp_i(x, n, "to", ftl_onnx_dtype_code(a->to));
+	if (!a->saturate && ftl_dtype_is_low(a->to))
+		ftl_exp_i(x, n, "saturate", 0);
+	if (a->to == FTL_F8E8M0 && strcmp(a->round_mode, "up") != 0)
+		ftl_exp_s(x, n, "round_mode", a->round_mode);
+}
+
 void ftl_exp_do_quantize(exporter *x, ftl_node_id id)
 {
 	ATTRS_OF(quantize);
 	const char *in[3] = {ftl_exp_in(x, id, 0), ftl_exp_in(x, id, 1), ftl_exp_in(x, id, 2)};
+	Onnx__NodeProto *n;
 
 	/* without a zero point the type would be u8 */
 	if (!*in[2] && a->to != FTL_U8) {
@@ -227,7 +242,10 @@ void ftl_exp_do_quantize(exporter *x, ftl_node_id id)
 			  "to", ftl_onnx_dtype_code(a->to));
 		in[2] = out;
 	}
-	grain(x, node(x, id, "QuantizeLinear", 3, in), a->axis, a->block);
+	n = node(x, id, "QuantizeLinear", 3, in);
+	grain(x, n, a->axis, a->block);
+	if (!a->saturate && ftl_dtype_is_low(a->to))
+		ftl_exp_i(x, n, "saturate", 0);
 }
 
 void ftl_exp_do_dequantize(exporter *x, ftl_node_id id)
@@ -365,8 +383,8 @@ void ftl_exp_do_fill(exporter *x, ftl_node_id id)
 	const char *shape = dims_or_input(x, id, a->dims, 0);
 	char one[8] = {0};
 
-	if (ftl_dtype_is_float(a->dtype))
-		ftl_elem_set(a->dtype, one, 0, a->value);
+	if (ftl_dtype_is_float(a->dtype) || ftl_dtype_is_low(a->dtype))
+		ftl_elem_set(a->dtype, one, 0, ftl_dtype_is_float(a->dtype) ? a->value : (double)a->ivalue);
 	else
 		memcpy(one, &a->ivalue, ftl_dtype_bytes(a->dtype)); /* little endian */
 	ftl_exp_tensor(x, node(x, id, "ConstantOfShape", 1, &shape), "value", a->dtype, one);

@@ -119,7 +119,8 @@ void ftl_exp_tensor(exporter *x, Onnx__NodeProto *n, const char *name, ftl_dtype
 	p->has_data_type = true;
 	p->data_type = ftl_onnx_dtype_code(t);
 	p->has_raw_data = true;
-	p->raw_data = (ProtobufCBinaryData){bytes, ftl_arena_dup(x->arena, one, bytes)};
+	p->raw_data = (ProtobufCBinaryData){bytes,
+					    (uint8_t *)ftl_pack(x->arena, t, ftl_arena_dup(x->arena, one, bytes), 1)};
 	attr(x, n, name, 4)->t = p;
 }
 

@@ -90,7 +90,6 @@ struct imp {
 	imp_scope *scope;
 	imp_frame *frame;
 	imp_cur *cur;
-	FTL_VEC(ftl_val) narrow;
 	uint64_t nodes_left;
 	int64_t nrandom; /* random nodes without a seed so far: each gets one of its own */
 	int depth;       /* of nodes within nodes */
@@ -136,7 +135,6 @@ ftl_dtype ftl_imp_dtype(imp *m, const char *name, ftl_dtype def);
 const Onnx__GraphProto *ftl_imp_subgraph(imp *m, const char *name);
 ftl_val ftl_imp_tensor(imp *m, const Onnx__TensorProto *t);
 ftl_val ftl_imp_constant(imp *m, const ftl_tensor_bytes *t);
-bool ftl_imp_narrow(const imp *m, ftl_val v); /* a constant that was of 2 or 4 bits, held in bytes */
 
 /* ---- inputs and outputs of the current node ---- */
 ftl_val ftl_imp_in(imp *m, uint32_t k);       /* 0 if left out */

@@ -299,7 +299,7 @@ static void input_type(imp *m, inputs *in, const Onnx__ValueInfoProto *vi, ftl_t
 		return;
 	}
 	t = ftl_onnx_dtype(vi->type->tensor_type->elem_type);
-	if (t == FTL_NO_DTYPE || ftl_onnx_dtype_packed(vi->type->tensor_type->elem_type)) {
+	if (t == FTL_NO_DTYPE) {
 		unsupported(m, "input \"%s\": element type %s is not supported", name,
 			    ftl_onnx_dtype_name(vi->type->tensor_type->elem_type));
 		return;
@@ -382,7 +382,7 @@ static void check_output(imp *m, const Onnx__ValueInfoProto *vi, ftl_val v)
 {
 	int32_t code = vi->type && vi->type->tensor_type ? vi->type->tensor_type->elem_type : 0;
 
-	if (code && !ftl_onnx_dtype_packed(code) && ftl_onnx_dtype(code) != dtype_of(m, v))
+	if (code && ftl_onnx_dtype(code) != dtype_of(m, v))
 		bad_model(m, "graph output \"%s\" is declared with element type %s, but is %s", vi->name,
 			  ftl_onnx_dtype_name(code), ftl_onnx_dtype_name(ftl_onnx_dtype_code(dtype_of(m, v))));
 }

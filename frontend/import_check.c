@@ -73,7 +73,7 @@ static void check_type(imp *m, uint32_t i, unsigned set)
 	const imp_bound *b = &m->cur->in[i];
 	int32_t code;
 
-	if (m->failed || !b->v || !type_sets[set] || ftl_imp_narrow(m, b->v))
+	if (m->failed || !b->v || !type_sets[set])
 		return;
 	code = ftl_onnx_dtype_code(dtype_of(m, b->v));
 	if (!(type_sets[set] >> code & 1))

@@ -145,9 +145,13 @@ void ftl_imp_do_dropout(imp *m)
 
 void ftl_imp_do_cast_like(imp *m)
 {
-	if (ftl_imp_narrow(m, ftl_imp_need(m, 1)))
-		unsupported(m, "casting to integers of less than a byte is not supported");
-	ftl_imp_out(m, 0, ftl_imp_cast(m, ftl_imp_need(m, 0), dtype_of(m, ftl_imp_need(m, 1))));
+	ftl_val x = ftl_imp_need(m, 0), like = ftl_imp_need(m, 1);
+	struct ftl_attrs_cast *a = NEW_ATTRS(m, cast);
+
+	a->to = dtype_of(m, like);
+	a->saturate = ftl_imp_i(m, "saturate", 1) != 0;
+	a->round_mode = ftl_imp_s(m, "round_mode", "up");
+	ftl_imp_out(m, 0, dtype_of(m, x) == a->to ? x : ftl_imp_op(m, FTL_OP_cast, a, 1, &x));
 }
 
 /* Some writers give vectors of one element where scalars are meant. */

@@ -350,3 +350,24 @@ ftl_val ftl_imp_activation(imp *m, ftl_val x, const char *name, double alpha, do
 	unsupported(m, "activation \"%s\" is not supported", name);
 	return x;
 }
+
+/* 8-bit floats as the numbers they are */
+static ftl_val readable(imp *m, ftl_val x)
+{
+	return ftl_dtype_is_low(dtype_of(m, x)) ? ftl_imp_cast(m, x, FTL_F32) : x;
+}
+
+void ftl_imp_do_is_nan(imp *m)
+{
+	ftl_imp_out(m, 0, op1(m, FTL_OP_is_nan, readable(m, ftl_imp_need(m, 0))));
+}
+
+void ftl_imp_do_is_inf(imp *m)
+{
+	ftl_val x = readable(m, ftl_imp_need(m, 0));
+	struct ftl_attrs_is_inf *a = NEW_ATTRS(m, is_inf);
+
+	a->positive = ftl_imp_i(m, "detect_positive", 1) != 0;
+	a->negative = ftl_imp_i(m, "detect_negative", 1) != 0;
+	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_is_inf, a, 1, &x));
+}

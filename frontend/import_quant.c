@@ -43,17 +43,36 @@ static void grain(imp *m, ftl_val x, ftl_val *scale, ftl_val *zero, int64_t *axi
 		bad_model(m, "the scale's size does not match axis %lld", (long long)*axis);
 }
 
+/* A scale the arithmetic can be done in: f8e8m0 and integers become f32. */
+static ftl_val real_scale(imp *m, ftl_val scale)
+{
+	ftl_dtype t = dtype_of(m, scale);
+
+	return ftl_dtype_is_float(t) && !ftl_dtype_is_low(t) ? scale : ftl_imp_cast(m, scale, FTL_F32);
+}
+
 void ftl_imp_do_quantize(imp *m)
 {
 	struct ftl_attrs_quantize *a = NEW_ATTRS(m, quantize);
 	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), zero = ftl_imp_in(m, 2);
-	int64_t out = ftl_imp_i(m, "output_dtype", 0);
+	ftl_dtype out = ftl_imp_i(m, "output_dtype", 0) ? ftl_imp_dtype(m, "output_dtype", FTL_U8) : FTL_NO_DTYPE;
 
-	if (ftl_imp_narrow(m, zero)) {
-		unsupported(m, "quantizing to integers of less than a byte is not supported");
+	if (m->failed)
+		return;
+	if (zero && out && dtype_of(m, zero) != out) {
+		bad_model(m, "output_dtype is %s, but the zero point is %s", ftl_dtype_name(out),
+			  ftl_dtype_name(dtype_of(m, zero)));
 		return;
 	}
-	a->to = zero ? dtype_of(m, zero) : out ? ftl_imp_dtype(m, "output_dtype", FTL_U8) : FTL_U8;
+	a->to = zero ? dtype_of(m, zero) : out ? out : FTL_U8;
+	a->saturate = ftl_imp_i(m, "saturate", 1) != 0;
+	scale = real_scale(m, scale);
+	if (ftl_imp_i(m, "precision", 0)) { /* of the division */
+		ftl_dtype p = ftl_imp_dtype(m, "precision", FTL_F32);
+
+		x = ftl_imp_cast(m, x, p);
+		scale = ftl_imp_cast(m, scale, p);
+	}
 	grain(m, x, &scale, &zero, &a->axis, &a->block);
 	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_quantize, a, zero ? 3 : 2, (const ftl_val[]){x, scale, zero}));
 }
@@ -61,11 +80,15 @@ void ftl_imp_do_quantize(imp *m)
 void ftl_imp_do_dequantize(imp *m)
 {
 	struct ftl_attrs_dequantize *a = NEW_ATTRS(m, dequantize);
-	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), zero = ftl_imp_in(m, 2), y;
+	ftl_val x = ftl_imp_need(m, 0), scale = real_scale(m, ftl_imp_need(m, 1)), zero = ftl_imp_in(m, 2), y;
+	ftl_dtype out = ftl_imp_i(m, "output_dtype", 0) ? ftl_imp_dtype(m, "output_dtype", FTL_F32)
+							: dtype_of(m, scale);
 
+	if (out != dtype_of(m, scale)) /* one rounding, at the end */
+		scale = ftl_imp_cast(m, scale, FTL_F32);
 	grain(m, x, &scale, &zero, &a->axis, &a->block);
 	y = ftl_imp_op(m, FTL_OP_dequantize, a, zero ? 3 : 2, (const ftl_val[]){x, scale, zero});
-	ftl_imp_out(m, 0, ftl_imp_cast(m, y, ftl_imp_dtype(m, "output_dtype", dtype_of(m, y))));
+	ftl_imp_out(m, 0, ftl_imp_cast(m, y, out));
 }
 
 static ftl_val reduce_all(imp *m, ftl_op op, ftl_val x)
@@ -104,11 +127,13 @@ void ftl_imp_do_dynamic_quantize(imp *m)
 		ftl_imp_out(m, k, out[k]);
 }
 
-/* x - zero in i32; a zero point per row or column has the shape to broadcast */
+/* x - zero in i32, of 8-bit floats in f32; a zero point per row or column has the shape to broadcast */
 static ftl_val centered(imp *m, ftl_val x, ftl_val zero)
 {
-	x = ftl_imp_cast(m, x, FTL_I32);
-	return is_zero(m, zero) ? x : e_sub(m, x, ftl_imp_cast(m, zero, FTL_I32));
+	ftl_dtype t = ftl_dtype_is_float(dtype_of(m, x)) ? FTL_F32 : FTL_I32;
+
+	x = ftl_imp_cast(m, x, t);
+	return is_zero(m, zero) ? x : e_sub(m, x, ftl_imp_cast(m, zero, t));
 }
 
 /* A vector of n per row of the left operand: [n, 1]. */
@@ -130,7 +155,7 @@ static bool bytes_suffice(imp *m, ftl_val az, ftl_val bz)
 
 static ftl_val integer_matmul(imp *m, ftl_val a, ftl_val b, ftl_val az, ftl_val bz)
 {
-	if (bytes_suffice(m, az, bz))
+	if (bytes_suffice(m, az, bz) && ftl_dtype_is_int(dtype_of(m, a)))
 		return ftl_imp_matmul(m, a, b, false, false, 1);
 	return ftl_imp_matmul(m, centered(m, a, per_row(m, az)), centered(m, b, per_column(m, bz)), false, false, 1);
 }

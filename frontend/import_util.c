@@ -116,7 +116,7 @@ ftl_dtype ftl_imp_dtype(imp *m, const char *name, ftl_dtype def)
 		return def;
 	code = ftl_imp_i(m, name, 0);
 	t = code > 0 && code < 1000 ? ftl_onnx_dtype((int32_t)code) : FTL_NO_DTYPE;
-	if (t == FTL_NO_DTYPE || ftl_onnx_dtype_packed((int32_t)code))
+	if (t == FTL_NO_DTYPE)
 		unsupported(m, "element type %s (%lld) is not supported", ftl_onnx_dtype_name((int32_t)code),
 			    (long long)code);
 	return t;
@@ -148,31 +148,10 @@ ftl_val ftl_imp_tensor(imp *m, const Onnx__TensorProto *t)
 
 ftl_val ftl_imp_constant(imp *m, const ftl_tensor_bytes *t)
 {
-	ftl_val v;
-
 	if (m->failed)
 		return 0;
-	v = ftl_build_const(&m->b, ftl_type_make_const(m->g, t->dtype, t->rank, t->dims),
-			    ftl_arena_dup(m->arena, &t->blob, sizeof t->blob));
-	if (t->narrow)
-		ftl_vec_push(m->tmp, &m->narrow, v);
-	return v;
-}
-
-bool ftl_imp_narrow(const imp *m, ftl_val v)
-{
-	uint32_t lo = 0, hi = m->narrow.n;
-
-	while (lo < hi) { /* ids only grow */
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (m->narrow.v[mid] == v)
-			return true;
-		if (m->narrow.v[mid] < v)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
+	return ftl_build_const(&m->b, ftl_type_make_const(m->g, t->dtype, t->rank, t->dims),
+			       ftl_arena_dup(m->arena, &t->blob, sizeof t->blob));
 }
 
 /* ---- inputs, outputs ---- */

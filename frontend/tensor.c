@@ -8,8 +8,6 @@
 
 #define MAX_DENSE_BYTES ((uint64_t)1 << 30) /* of a sparse tensor written out */
 
-enum { ONNX_F8_FIRST = 17, ONNX_F8_LAST = 20, ONNX_UINT4 = 21, ONNX_INT4 = 22, ONNX_UINT2 = 25, ONNX_INT2 = 26 };
-
 static const struct {
 	const char *name;
 	ftl_dtype dtype;
@@ -31,16 +29,18 @@ static const struct {
 	{"complex64", FTL_NO_DTYPE},
 	{"complex128", FTL_NO_DTYPE},
 	{"bfloat16", FTL_BF16},
-	{"float8e4m3fn", FTL_F16},
-	{"float8e4m3fnuz", FTL_F16},
-	{"float8e5m2", FTL_F16},
-	{"float8e5m2fnuz", FTL_F16},
-	{"uint4", FTL_U8},
-	{"int4", FTL_I8},
-	{"float4e2m1", FTL_NO_DTYPE},
-	{"float8e8m0", FTL_NO_DTYPE},
-	{"uint2", FTL_U8},
-	{"int2", FTL_I8},
+	{"float8e4m3fn", FTL_F8E4M3FN},
+	{"float8e4m3fnuz", FTL_F8E4M3FNUZ},
+	{"float8e5m2", FTL_F8E5M2},
+	{"float8e5m2fnuz", FTL_F8E5M2FNUZ},
+	{"uint4", FTL_U4},
+	{"int4", FTL_I4},
+	{"float4e2m1", FTL_F4E2M1},
+	{"float8e8m0", FTL_F8E8M0},
+	{"uint2", FTL_U2},
+	{"int2", FTL_I2},
+	{"float6e2m3", FTL_F6E2M3},
+	{"float6e3m2", FTL_F6E3M2},
 };
 
 ftl_dtype ftl_onnx_dtype(int32_t code)
@@ -48,19 +48,54 @@ ftl_dtype ftl_onnx_dtype(int32_t code)
 	return code > 0 && (size_t)code < FTL_COUNT(types) ? types[code].dtype : FTL_NO_DTYPE;
 }
 
-static unsigned packed_bits(int32_t code)
+/* Bits of an element that ONNX packs, low bits first; 0: it has bytes of its own. */
+static unsigned packed_bits(ftl_dtype t)
 {
-	return code == ONNX_INT4 || code == ONNX_UINT4 ? 4 : code == ONNX_INT2 || code == ONNX_UINT2 ? 2 : 0;
+	unsigned bits = ftl_dtype_bits(t);
+
+	return bits < 8 ? bits : 0;
 }
 
-static bool is_f8(int32_t code)
+uint64_t ftl_packed_bytes(ftl_dtype t, uint64_t n)
 {
-	return code >= ONNX_F8_FIRST && code <= ONNX_F8_LAST;
+	unsigned bits = packed_bits(t);
+
+	return bits ? n / 8 * bits + (n % 8 * bits + 7) / 8 : n * ftl_dtype_bytes(t);
 }
 
-bool ftl_onnx_dtype_packed(int32_t code)
+const void *ftl_pack(ftl_arena *arena, ftl_dtype t, const void *data, uint64_t n)
 {
-	return packed_bits(code) != 0 || is_f8(code);
+	unsigned bits = packed_bits(t), mask = (1u << bits) - 1;
+	const uint8_t *src = data;
+	uint8_t *dst;
+
+	if (!bits)
+		return data;
+	dst = ftl_arena_alloc(arena, ftl_packed_bytes(t, n) + 1);
+	memset(dst, 0, ftl_packed_bytes(t, n) + 1);
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t at = i / 8 * bits + i % 8 * bits / 8;
+		unsigned v = (src[i] & mask) << (i % 8 * bits % 8);
+
+		dst[at] |= (uint8_t)v;
+		dst[at + 1] |= (uint8_t)(v >> 8);
+	}
+	return dst;
+}
+
+/* One byte per element again, as memory has it. */
+static void unpack(const uint8_t *src, uint64_t n, ftl_dtype t, uint8_t *dst)
+{
+	unsigned bits = packed_bits(t);
+
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t at = i / 8 * bits + i % 8 * bits / 8;
+		unsigned shift = i % 8 * bits % 8, v = src[at];
+
+		if (shift + bits > 8)
+			v |= (unsigned)src[at + 1] << 8;
+		dst[i] = ftl_low_int(t, (uint8_t)(v >> shift));
+	}
 }
 
 const char *ftl_onnx_dtype_name(int32_t code)
@@ -198,42 +233,6 @@ static bool from_lists(const Onnx__TensorProto *t, ftl_dtype dt, uint64_t n, voi
 	}
 }
 
-/* Packed integers of 2 or 4 bits, low bits first, to bytes. */
-static void widen(const uint8_t *src, uint64_t n, unsigned bits, bool is_signed, uint8_t *dst)
-{
-	unsigned per = 8 / bits, mask = (1u << bits) - 1;
-
-	for (uint64_t i = 0; i < n; i++) {
-		unsigned v = src[i / per] >> (i % per * bits) & mask;
-		dst[i] = (uint8_t)(is_signed && v >> (bits - 1) ? v | ~mask : v);
-	}
-}
-
-/* 8-bit floats to f16, which has every value of theirs. e: exponent bits, 4 or 5; fnuz: no infinity and no -0, whose
- * code is the only NaN, and a bias larger by one. Without fnuz, e4 has no infinity, NaN is all ones, and e5 is f16 cut. */
-static void f8_to_f16(const uint8_t *src, uint64_t n, unsigned e, bool fnuz, uint16_t *dst)
-{
-	unsigned mbits = 7 - e;
-	int bias = (1 << (e - 1)) - 1 + fnuz;
-
-	for (uint64_t i = 0; i < n; i++) {
-		unsigned c = src[i], exp = c >> mbits & ((1u << e) - 1), man = c & ((1u << mbits) - 1);
-		bool nan = fnuz ? c == 0x80 : (c & 0x7f) == 0x7f && e == 4;
-		/* (1 + man / 2^mbits) * 2^(exp - bias), or man / 2^mbits * 2^(1 - bias) */
-		double v = (double)((exp ? 1u << mbits : 0) + man), scale = 1;
-		int shift = (int)(exp ? exp : 1) - bias - (int)mbits;
-
-		for (; shift > 0; shift--)
-			scale *= 2;
-		for (; shift < 0; shift++)
-			scale /= 2;
-		if (!fnuz && e == 5)
-			dst[i] = (uint16_t)(c << 8);
-		else
-			dst[i] = nan ? 0x7e00 : ftl_f32_to_f16((float)(c & 0x80 ? -v * scale : v * scale));
-	}
-}
-
 /* Truth values other than 0 and 1 would mean different things to different kernels. */
 static void normalize_bools(const ftl_tensor_src *s, ftl_blob *b)
 {
@@ -254,12 +253,11 @@ static void normalize_bools(const ftl_tensor_src *s, ftl_blob *b)
 ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, ftl_tensor_bytes *out)
 {
 	uint64_t numel, want;
-	unsigned bits = packed_bits(t->data_type);
-	bool f8 = is_f8(t->data_type);
+	unsigned bits = packed_bits(ftl_onnx_dtype(t->data_type));
 	const uint8_t *raw = NULL;
 	uint64_t raw_len = 0;
 
-	*out = (ftl_tensor_bytes){.dtype = ftl_onnx_dtype(t->data_type), .narrow = bits != 0 || f8};
+	*out = (ftl_tensor_bytes){.dtype = ftl_onnx_dtype(t->data_type)};
 	if (t->segment)
 		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": segments are not supported", s->file,
 				tensor_name(t));
@@ -267,7 +265,7 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": element type %s is not supported",
 				s->file, tensor_name(t), ftl_onnx_dtype_name(t->data_type));
 	FTL_TRY(read_dims(s, t, t->n_dims, t->dims, out, &numel));
-	want = bits ? (numel * bits + 7) / 8 : f8 ? numel : numel * ftl_dtype_bytes(out->dtype);
+	want = ftl_packed_bytes(out->dtype, numel);
 
 	if (t->has_data_location && t->data_location == 1) {
 		FTL_TRY(external(s, t, want, &out->blob));
@@ -288,31 +286,29 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 		return ftl_fail(s->diag, FTL_ERR_MODEL,
 				"%s: tensor \"%s\": has %llu bytes of raw data, its dims and type need %llu", s->file,
 				tensor_name(t), (unsigned long long)raw_len, (unsigned long long)want);
-	if (!raw || bits || f8) {
+	if (!raw || bits) {
+		uint64_t listed = t->n_int32_data + t->n_float_data + t->n_int64_data + t->n_double_data +
+				  t->n_uint64_data;
 		void *dst;
 
-		if (!raw && numel && !t->n_int32_data && !t->n_float_data && !t->n_int64_data && !t->n_double_data &&
-		    !t->n_uint64_data)
+		if (!raw && numel && !listed)
 			return bad(s, t, "has no data");
 		/* Lists are as long as the message that held them, so this cannot allocate more than it read by much. */
-		if (!raw &&
-		    numel > t->n_int32_data + t->n_float_data + t->n_int64_data + t->n_double_data + t->n_uint64_data)
+		if (!raw && want > listed * ftl_dtype_bytes(out->dtype))
 			return bad(s, t, "has fewer elements than its dims need");
 		dst = ftl_arena_alloc(s->arena, numel * ftl_dtype_bytes(out->dtype));
-		if (f8) {
-			uint8_t *codes = raw ? NULL : ftl_arena_alloc(s->arena, numel);
-			if (!raw && !from_lists(t, FTL_U8, numel, codes))
-				return bad(s, t, "has a list of data whose length does not match its dims");
-			f8_to_f16(raw ? raw : codes, numel, t->data_type < ONNX_F8_FIRST + 2 ? 4 : 5,
-				  (t->data_type - ONNX_F8_FIRST) % 2 != 0, dst);
-		} else if (raw)
-			widen(raw, numel, bits, out->dtype == FTL_I8, dst);
-		else if (bits && t->n_int32_data == want) { /* one int32 per packed byte */
+		if (raw) {
+			unpack(raw, numel, out->dtype, dst);
+		} else if (bits && t->n_int32_data == want && want != numel) { /* one int32 per packed byte */
 			uint8_t *packed = ftl_arena_alloc(s->arena, want);
+
 			from_lists(t, FTL_U8, want, packed);
-			widen(packed, numel, bits, out->dtype == FTL_I8, dst);
-		} else if (!from_lists(t, out->dtype, numel, dst))
+			unpack(packed, numel, out->dtype, dst);
+		} else if (!from_lists(t, out->dtype, numel, dst)) {
 			return bad(s, t, "has a list of data whose length does not match its dims");
+		}
+		for (uint64_t i = 0; bits && i < numel; i++)
+			((uint8_t *)dst)[i] = ftl_low_int(out->dtype, ((uint8_t *)dst)[i]);
 		out->blob = (ftl_blob){.data = dst};
 	}
 	out->blob.bytes = numel * ftl_dtype_bytes(out->dtype);
@@ -411,7 +407,8 @@ ftl_status ftl_pb_tensor_write(ftl_arena *scratch, const char *path, const ftl_p
 	pb.data_type = ftl_onnx_dtype_code(t->dtype);
 	pb.name = (char *)(t->name && *t->name ? t->name : NULL);
 	pb.has_raw_data = true;
-	pb.raw_data = (ProtobufCBinaryData){.len = t->bytes, .data = (uint8_t *)t->data};
+	pb.raw_data.data = (uint8_t *)ftl_pack(scratch, t->dtype, t->data, t->bytes);
+	pb.raw_data.len = ftl_dtype_bits(t->dtype) < 8 ? ftl_packed_bytes(t->dtype, t->bytes) : t->bytes;
 	n = onnx__tensor_proto__get_packed_size(&pb);
 	buf = ftl_arena_alloc(scratch, n);
 	onnx__tensor_proto__pack(&pb, buf);

@@ -23,14 +23,14 @@ typedef struct ftl_tensor_bytes {
 	int rank;
 	int64_t dims[FTL_MAX_RANK];
 	ftl_blob blob;
-	bool narrow; /* was an integer of 2 or 4 bits, or an 8-bit float */
 } ftl_tensor_bytes;
 
-ftl_dtype ftl_onnx_dtype(
-	int32_t code); /* FTL_NO_DTYPE if fettle has no such type; 4-bit integers become 8-bit, 8-bit floats f16 */
-bool ftl_onnx_dtype_packed(int32_t code); /* integers of less than a byte, and 8-bit floats */
+ftl_dtype ftl_onnx_dtype(int32_t code); /* FTL_NO_DTYPE if fettle has no such type */
 int32_t ftl_onnx_dtype_code(ftl_dtype t);
 const char *ftl_onnx_dtype_name(int32_t code); /* ONNX's name, "?" if unknown */
+/* n elements as ONNX stores them: several in a byte where they are smaller than one, else data itself. */
+uint64_t ftl_packed_bytes(ftl_dtype t, uint64_t n);
+const void *ftl_pack(ftl_arena *arena, ftl_dtype t, const void *data, uint64_t n);
 ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, ftl_tensor_bytes *out);
 ftl_status ftl_tensor_read_sparse(const ftl_tensor_src *s, const Onnx__SparseTensorProto *t, ftl_tensor_bytes *out);
 

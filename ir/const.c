@@ -37,7 +37,10 @@ double ftl_elem_get(ftl_dtype t, const void *data, size_t i)
 	case FTL_F16: memcpy(&h, p, sizeof h); return ftl_f16_to_f32(h);
 	case FTL_BF16: memcpy(&h, p, sizeof h); return ftl_bf16_to_f32(h);
 	case FTL_U64: return (double)(uint64_t)ftl_elem_get_i64(t, data, i);
-	default: return (double)ftl_elem_get_i64(t, data, i);
+	default:
+		if (ftl_dtype_is_low(t) && ftl_dtype_is_float(t))
+			return ftl_low_to_f32(t, (uint8_t)*p);
+		return (double)ftl_elem_get_i64(t, data, i);
 	}
 }
 
@@ -53,6 +56,8 @@ int64_t ftl_elem_get_i64(ftl_dtype t, const void *data, size_t i)
 		return isnan(d) ? 0 : d >= 0x1p63 ? INT64_MAX : d < -0x1p63 ? INT64_MIN : (int64_t)d;
 	}
 	memcpy(&u, p, bytes);
+	if (ftl_dtype_is_low(t))
+		u = ftl_low_int(t, (uint8_t)u);
 	if (ftl_dtype_is_signed(t) && bytes < 8 && (u >> (8 * bytes - 1) & 1))
 		u |= ~(uint64_t)0 << (8 * bytes);
 	return (int64_t)u;
@@ -71,7 +76,7 @@ static uint64_t int_bits(ftl_dtype t, double v)
 
 		return (uint64_t)(v >= top ? max : v < -top ? -max - 1 : (int64_t)v);
 	}
-	return v >= ldexp(1, (int)bits) ? ~(uint64_t)0 : v <= 0 ? 0 : (uint64_t)v;
+	return v >= ldexp(1, (int)bits) ? ~(uint64_t)0 >> (64 - bits) : v <= 0 ? 0 : (uint64_t)v;
 }
 
 void ftl_elem_set(ftl_dtype t, void *data, size_t i, double v)
@@ -94,7 +99,7 @@ void ftl_elem_set(ftl_dtype t, void *data, size_t i, double v)
 		memcpy(p, &h, sizeof h);
 		return;
 	case FTL_BOOL: u = v != 0; break;
-	default: u = int_bits(t, v); break;
+	default: u = ftl_dtype_is_low(t) && ftl_dtype_is_float(t) ? ftl_f32_to_low(t, f, true) : int_bits(t, v); break;
 	}
 	memcpy(p, &u, bytes);
 }

@@ -64,9 +64,21 @@ bool ftl_dtype_is_signed(ftl_dtype t)
 	return get(t)->kind == F || get(t)->kind == I;
 }
 
+bool ftl_dtype_is_low(ftl_dtype t)
+{
+	return t >= FTL_DTYPE_LOW && t <= FTL_U2;
+}
+
+ftl_dtype ftl_dtype_mem(ftl_dtype t)
+{
+	if (!ftl_dtype_is_low(t))
+		return t;
+	return get(t)->kind == I ? FTL_I8 : FTL_U8;
+}
+
 ftl_dtype ftl_dtype_compute(ftl_dtype t)
 {
-	return t == FTL_F16 || t == FTL_BF16 ? FTL_F32 : t;
+	return t == FTL_F16 || t == FTL_BF16 ? FTL_F32 : ftl_dtype_mem(t);
 }
 
 static float from_bits(uint32_t u)

@@ -26,6 +26,10 @@ static ftl_status check_inputs(const ftl_graph *g, ftl_node_id id, ftl_diag *d)
 			return ftl_fail_node(g, id, d, FTL_ERR_MODEL, "input %u is missing", k);
 		if (n->in[k] != 0 && ftl_type_of(g, n->in[k])->dtype == FTL_NO_DTYPE)
 			return ftl_fail_node(g, id, d, FTL_ERR_MODEL, "input %u has no type", k);
+		if (n->in[k] != 0 && !(op->traits & FTL_LOW) && ftl_dtype_is_low(ftl_type_of(g, n->in[k])->dtype))
+			return ftl_fail_node(g, id, d, FTL_ERR_MODEL,
+					     "input %u has element type %s, which can only be moved and converted", k,
+					     ftl_dtype_name(ftl_type_of(g, n->in[k])->dtype));
 	}
 	return FTL_OK;
 }
@@ -36,6 +40,9 @@ static ftl_status check_output(ftl_graph *g, ftl_node_id id, ftl_diag *d, uint32
 
 	if (t->dtype == FTL_NO_DTYPE)
 		return ftl_fail_node(g, id, d, FTL_ERR_MODEL, "the type of output %u cannot be told", k);
+	if (ftl_dtype_is_low(t->dtype) && !ftl_op_has(ftl_node_get(g, id)->op, FTL_LOW))
+		return ftl_fail_node(g, id, d, FTL_ERR_MODEL, "it cannot make element type %s",
+				     ftl_dtype_name(t->dtype));
 	for (int i = 0; i < t->rank; i++) {
 		int64_t v;
 

@@ -30,7 +30,7 @@ static bool is_float(ftl_ktype t)
 
 static ftl_kv make_const(ftl_kb *b, ftl_ktype type, int64_t imm)
 {
-	assert(type.elem && type.elem < FTL_DTYPE_COUNT && type.lanes);
+	assert(type.elem && type.elem < FTL_DTYPE_COUNT && !ftl_dtype_is_low(type.elem) && type.lanes);
 	return ftl_kb_detached(b, (ftl_kinst){.op = FTL_K_const, .type = type, .imm = imm});
 }
 
@@ -279,7 +279,7 @@ ftl_kv ftl_k_cast(ftl_kb *b, ftl_kv x, ftl_dtype to)
 
 	if (t.elem == to)
 		return x;
-	assert(t.elem < FTL_PTR && to < FTL_DTYPE_COUNT && to);
+	assert(t.elem < FTL_PTR && to < FTL_DTYPE_COUNT && to && !ftl_dtype_is_low(to));
 	if (i->op == FTL_K_const)
 		return make_const(b, FTL_KT(to, t.lanes), ftl_kfold_cast(t.elem, to, i->imm));
 	s = t.lanes > 1 ? unsplat(b, x) : 0;

@@ -49,7 +49,8 @@ static bool value_type_ok(ftl_ktype t)
 {
 	if (t.elem == FTL_PTR)
 		return t.lanes == 1;
-	return t.elem > FTL_NO_DTYPE && t.elem < FTL_PTR && lanes_ok(t.lanes);
+	/* low element types are those of inputs and outputs alone: code has their bytes */
+	return t.elem > FTL_NO_DTYPE && t.elem < FTL_PTR && !ftl_dtype_is_low(t.elem) && lanes_ok(t.lanes);
 }
 
 enum { INT = 1, FLOAT = 2, BOOLS = 4, HALF = 8, PTRS = 16 };

@@ -159,6 +159,8 @@ static bool holds(ftl_dtype to, ftl_dtype from)
 {
 	if (to == from)
 		return true;
+	if (ftl_dtype_is_float(from) && ftl_dtype_is_low(from))
+		return to == FTL_F32 || to == FTL_F64;
 	if (to == FTL_BOOL || precision(to) < precision(from))
 		return false;
 	if (ftl_dtype_is_float(to)) /* f16 has 5 bits of exponent, bf16 the 8 of f32 */
@@ -173,7 +175,12 @@ static ftl_dtype middle(const ftl_match *m)
 
 bool ftl_guard_casts_back(ftl_match *m)
 {
-	return ftl_type_of(m->g, root(m)->out[0])->dtype == type_of(m, X) && holds(middle(m), type_of(m, X));
+	ftl_dtype x = type_of(m, X);
+
+	/* low floats have infinities that a cast may saturate */
+	if (ftl_dtype_is_low(x) && ftl_dtype_is_float(x))
+		return false;
+	return ftl_type_of(m->g, root(m)->out[0])->dtype == x && holds(middle(m), x);
 }
 
 /* Integers wrap into smaller integers, floats are cut off at their limits: an integer may not come by way of a float where

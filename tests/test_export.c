@@ -173,12 +173,137 @@ static void tensor_file_with_typed_lists_is_read(void **state)
 	rmdir(dir);
 }
 
+/* ---- elements smaller than a byte, and floats of a byte ---- */
+
+/* Every storage form gives the same bytes. */
+static void packed_tensors_are_read(void **state)
+{
+	static const struct {
+		int onnx;
+		ftl_dtype t;
+		int n, nraw, nlist;
+		const char *bytes, *raw;
+		int32_t list[4];
+	} cases[] = {
+		{22, FTL_I4, 3, 2, 2, "\xff\x07\xf8", "\x7f\x08", {0x7f, 0x08}},
+		{21,
+		 FTL_U4,
+		 3,
+		 2,
+		 3,
+		 "\x0f\x07\x08",
+		 "\x7f\xf8",
+		 {15, 7, 8}}, /* one per element, as old writers have it */
+		{21, FTL_U4, 1, 1, 1, "\x0f", "\xff", {0xff}},
+		{26, FTL_I2, 3, 1, 1, "\xff\x01\xfe", "\x27", {0x27}},
+		{25, FTL_U2, 4, 1, 1, "\x03\x01\x02\x00", "\x27", {0x27}},
+		{23, FTL_F4E2M1, 3, 2, 2, "\x0f\x07\x08", "\x7f\x08", {0x7f, 0x08}},
+		{27, FTL_F6E2M3, 3, 3, 3, "\x3f\x01\x20", "\x7f\x00\x02", {0x3f, 0x01, 0x20}},
+		{17, FTL_F8E4M3FN, 2, 2, 2, "\x7f\x80", "\x7f\x80", {0x7f, 0x80}},
+		{24, FTL_F8E8M0, 1, 1, 1, "\xff", "\xff", {0xff}},
+	};
+	fix *f = *state;
+	const char *dir = folder(f), *path = ftl_path_join(&f->arena, dir, "input_0.pb");
+
+	for (size_t i = 0; i < FTL_COUNT(cases) * 2; i++) {
+		size_t k = i / 2, n;
+		Onnx__TensorProto *t = tensor(f, "t", cases[k].onnx, cases[k].n, i % 2 ? NULL : cases[k].raw,
+					      (size_t)cases[k].nraw);
+		ftl_pb_tensor got;
+		uint8_t *buf;
+
+		if (i % 2) {
+			t->int32_data = (int32_t *)cases[k].list;
+			t->n_int32_data = (size_t)cases[k].nlist;
+		}
+		n = onnx__tensor_proto__get_packed_size(t);
+		buf = ftl_arena_alloc(&f->arena, n);
+		onnx__tensor_proto__pack(t, buf);
+		assert_int_equal(ftl_file_write(path, buf, n, &f->d), FTL_OK);
+		if (ftl_pb_tensor_read(&f->arena, path, &f->d, &got) != FTL_OK)
+			fail_msg("%s: %s", ftl_dtype_name(cases[k].t), f->d.text);
+		assert_int_equal(got.dtype, cases[k].t);
+		assert_int_equal(got.bytes, cases[k].n);
+		assert_memory_equal(got.data, cases[k].bytes, (size_t)cases[k].n);
+		/* and written again */
+		assert_int_equal(ftl_pb_tensor_write(&f->arena, path, &got, &f->d), FTL_OK);
+		assert_int_equal(ftl_pb_tensor_read(&f->arena, path, &f->d, &got), FTL_OK);
+		assert_memory_equal(got.data, cases[k].bytes, (size_t)cases[k].n);
+	}
+	unlink(path);
+	rmdir(dir);
+}
+
+static void short_packed_data_is_refused(void **state)
+{
+	fix *f = *state;
+
+	weight(f, "w", 22, 5, "\x12\x34", 2);
+	node(f, "Cast", "w", "y");
+	attr_i(f, f->graph.node[0], "to", 1);
+	f->opset[0].version = 21;
+	output(f, "y");
+	bad(f, FTL_ERR_MODEL, "has 2 bytes of raw data, its dims and type need 3");
+}
+
+static void low_types_survive_export(void **state)
+{
+	fix *f = *state;
+	const char *dir = folder(f), *path = ftl_path_join(&f->arena, dir, "out.onnx");
+	ftl_export_options opt = {.external_over = 0};
+	Onnx__NodeProto *n;
+	ftl_graph *again = NULL;
+	char *before;
+	float scale = 2;
+
+	f->opset[0].version = 25;
+	weight(f, "w", 22, 3, "\x7f\x08", 2);
+	weight(f, "s", 1, -1, &scale, 4);
+	node(f, "DequantizeLinear", "w s", "d");
+	n = node(f, "Cast", "x", "c");
+	attr_i(f, n, "to", 17);
+	attr_i(f, n, "saturate", 0);
+	n = node(f, "Cast", "d", "e");
+	attr_i(f, n, "to", 24);
+	attr_s(f, n, "round_mode", "down");
+	n = node(f, "QuantizeLinear", "x s", "q");
+	attr_i(f, n, "output_dtype", 26);
+	n = node(f, "CastLike", "x w", "l");
+	attr_i(f, n, "saturate", 1);
+	input(f, "x", 1, "3");
+	output(f, "c");
+	output(f, "e");
+	output(f, "q");
+	output(f, "l");
+	good(f);
+	assert_true(has(f, "{to=f8e4m3fn, saturate=false}"));
+	assert_true(has(f, "round_mode=\"down\""));
+	assert_true(has(f, "dense<[-1,7,-8]> : i4[3]"));
+	before = printed(f, f->g);
+	for (int round = 0; round < 2; round++) {
+		if (ftl_onnx_export(&f->arena, f->g, path, &opt, &f->d) != FTL_OK ||
+		    ftl_onnx_import(&f->arena, path, NULL, &f->d, &again) != FTL_OK)
+			fail_msg("%s", f->d.text);
+		f->g = again;
+		if (round)
+			assert_string_equal(before, printed(f, again));
+		before = printed(f, again);
+		assert_true(has(f, "{to=f8e4m3fn, saturate=false}"));
+		assert_true(has(f, "dense<[-1,7,-8]> : i4[3]"));
+	}
+	unlink(path);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(graph_survives_export),           T(control_flow_survives_export),
 		T(opset_is_one_that_has_the_types), T(large_weights_go_to_a_second_file),
 		T(tensor_file_survives_writing),    T(tensor_file_with_typed_lists_is_read),
+		T(packed_tensors_are_read),
+		T(short_packed_data_is_refused),
+		T(low_types_survive_export),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,7 +56,8 @@ static ftl_status_code read_with(struct fix *f, const char *header, const void *
 
 static void arrays_read_back(void **state)
 {
-	static const char *const descr[] = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"};
+	static const char *const descr[] = {"f2", "f4", "f8", "i1", "i2", "i4", "i8",
+					    "u1", "u2", "u4", "u8", "b1", "V1", "V2"};
 	struct fix *f = *state;
 	char data[8 * 24] = {0};
 	ftl_npy b;

@@ -4,7 +4,7 @@
 
 static const char *descr(ftl_dtype t)
 {
-	switch (t) {
+	switch (ftl_dtype_mem(t)) { /* npy has no types of few bits: their bytes */
 	case FTL_F32: return "<f4";
 	case FTL_F64: return "<f8";
 	case FTL_F16: return "<f2";

@@ -78,7 +78,21 @@ typedef enum fettle_dtype {
 	FETTLE_U16,
 	FETTLE_U32,
 	FETTLE_U64,
-	FETTLE_BOOL /* one byte, 0 or 1 */
+	FETTLE_BOOL, /* one byte, 0 or 1 */
+	/* Floats of few bits, one code per byte: OCP's, the fnuz variants without infinities and -0, powers of two (e8m0). */
+	FETTLE_F8E4M3FN,
+	FETTLE_F8E4M3FNUZ,
+	FETTLE_F8E5M2,
+	FETTLE_F8E5M2FNUZ,
+	FETTLE_F8E8M0,
+	FETTLE_F6E2M3,
+	FETTLE_F6E3M2,
+	FETTLE_F4E2M1,
+	/* Integers of few bits, one per byte, of which only the low bits are read. */
+	FETTLE_I4,
+	FETTLE_U4,
+	FETTLE_I2,
+	FETTLE_U2
 } fettle_dtype;
 
 const char *fettle_dtype_name(fettle_dtype t); /* "f32" */
@@ -94,7 +108,7 @@ typedef struct fettle_tensor {
 	size_t bytes;
 } fettle_tensor;
 
-/* Element k as a number; f16 and bf16 are widened, 64-bit integers rounded. k is not checked. */
+/* Element k as a number; smaller floats are widened, 64-bit integers rounded. k is not checked. */
 double fettle_tensor_value(const fettle_tensor *t, size_t k);
 /* The same for writing; rounds to the type. */
 void fettle_tensor_set(const fettle_tensor *t, size_t k, double value);

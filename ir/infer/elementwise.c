@@ -187,9 +187,12 @@ ftl_status ftl_infer_op_cast(ftl_infer *f)
 	const ftl_dim *c;
 	const ftl_type *t;
 	uint32_t n;
+	const char *round = FTL_ATTRS(ftl_infer_self(f), cast)->round_mode;
 
 	FTL_TRY(ftl_hook_args(f, 1));
 	FTL_TRY(ftl_hook_dtype_ok(f, to));
+	if (strcmp(round, "up") != 0 && strcmp(round, "down") != 0 && strcmp(round, "nearest") != 0)
+		return ftl_infer_fail(f, "unknown round_mode \"%.32s\"", round);
 	t = ftl_infer_in(f, 0);
 	FTL_TRY(ftl_hook_out(f, 0, to, t->rank, t->dims));
 	if (to == FTL_BOOL)
@@ -199,6 +202,20 @@ ftl_status ftl_infer_op_cast(ftl_infer *f)
 	else if ((c = ftl_hook_contents(f, 0, &n)))
 		ftl_hook_set(f, 0, c, n);
 	return FTL_OK;
+}
+
+ftl_status ftl_infer_op_bitcast(ftl_infer *f)
+{
+	ftl_dtype to = FTL_ATTRS(ftl_infer_self(f), bitcast)->to;
+	const ftl_type *t;
+
+	FTL_TRY(ftl_hook_args(f, 1));
+	FTL_TRY(ftl_hook_dtype_ok(f, to));
+	t = ftl_infer_in(f, 0);
+	if (ftl_dtype_bits(t->dtype) != ftl_dtype_bits(to))
+		return ftl_infer_fail(f, "the bits of %s cannot be those of %s", ftl_dtype_name(t->dtype),
+				      ftl_dtype_name(to));
+	return ftl_hook_out(f, 0, to, t->rank, t->dims);
 }
 
 /* ---- two inputs ---- */

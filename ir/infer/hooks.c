@@ -86,17 +86,23 @@ static ftl_status_code bad_type(ftl_infer *f, uint32_t k, const char *want)
 
 ftl_status ftl_hook_want_float(ftl_infer *f, uint32_t k)
 {
-	return ftl_dtype_is_float(ftl_infer_in(f, k)->dtype) ? FTL_OK : bad_type(f, k, "a float type");
+	ftl_dtype t = ftl_infer_in(f, k)->dtype;
+
+	return ftl_dtype_is_float(t) && !ftl_dtype_is_low(t) ? FTL_OK : bad_type(f, k, "a float type");
 }
 
 ftl_status ftl_hook_want_number(ftl_infer *f, uint32_t k)
 {
-	return ftl_infer_in(f, k)->dtype != FTL_BOOL ? FTL_OK : bad_type(f, k, "a number");
+	ftl_dtype t = ftl_infer_in(f, k)->dtype;
+
+	return t != FTL_BOOL && !ftl_dtype_is_low(t) ? FTL_OK : bad_type(f, k, "a number");
 }
 
 ftl_status ftl_hook_want_int(ftl_infer *f, uint32_t k)
 {
-	return ftl_dtype_is_int(ftl_infer_in(f, k)->dtype) ? FTL_OK : bad_type(f, k, "an integer type");
+	ftl_dtype t = ftl_infer_in(f, k)->dtype;
+
+	return ftl_dtype_is_int(t) && !ftl_dtype_is_low(t) ? FTL_OK : bad_type(f, k, "an integer type");
 }
 
 ftl_status ftl_hook_want_bool(ftl_infer *f, uint32_t k)

@@ -34,7 +34,7 @@ ftl_status ftl_hook_out_like(ftl_infer *f, uint32_t k, uint32_t j);
 /* Output k with the broadcast shape of inputs [0, nin) that are present. */
 ftl_status ftl_hook_out_broadcast(ftl_infer *f, uint32_t k, ftl_dtype t, uint32_t nin);
 
-/* Element types: what is asked for must hold, else an error that names what was found. */
+/* Element types: what is asked for must hold, else an error that names what was found. Low types are none of these. */
 ftl_status ftl_hook_want_float(ftl_infer *f, uint32_t k);
 ftl_status ftl_hook_want_number(ftl_infer *f, uint32_t k); /* not bool */
 ftl_status ftl_hook_want_int(ftl_infer *f, uint32_t k);

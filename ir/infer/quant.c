@@ -1,6 +1,12 @@
 /* quantize and dequantize: stored element types, and scales that fit the axis or blocks they belong to. */
 #include "hooks.h"
 
+/* Integers, and floats of few bits; f8e8m0 has powers of two only, it is for scales. */
+static bool is_stored(ftl_dtype t)
+{
+	return ftl_dtype_is_int(t) || ftl_dtype_low_format(t);
+}
+
 /* scale: one element, or one per index of axis, or x's shape with axis divided into blocks. */
 static ftl_status check_scale(ftl_infer *f, int64_t axis_attr, int64_t block)
 {
@@ -50,11 +56,11 @@ ftl_status ftl_infer_op_quantize(ftl_infer *f)
 
 	FTL_TRY(ftl_hook_args(f, 2));
 	x = ftl_infer_in(f, 0);
-	if (!ftl_dtype_is_float(x->dtype) && x->dtype != FTL_I32)
+	if ((!ftl_dtype_is_float(x->dtype) || ftl_dtype_is_low(x->dtype)) && x->dtype != FTL_I32)
 		return ftl_infer_fail(f, "cannot quantize element type %s", ftl_dtype_name(x->dtype));
 	FTL_TRY(ftl_hook_want_float(f, 1));
 	FTL_TRY(ftl_hook_dtype_ok(f, a->to));
-	if (!ftl_dtype_is_int(a->to))
+	if (!is_stored(a->to))
 		return ftl_infer_fail(f, "cannot quantize to element type %s", ftl_dtype_name(a->to));
 	if (ftl_infer_has(f, 2) && ftl_infer_in(f, 2)->dtype != a->to)
 		return ftl_infer_fail(f, "zero point has element type %s, the result %s",
@@ -69,7 +75,9 @@ ftl_status ftl_infer_op_dequantize(ftl_infer *f)
 	const ftl_type *x;
 
 	FTL_TRY(ftl_hook_args(f, 2));
-	FTL_TRY(ftl_hook_want_int(f, 0));
+	if (!is_stored(ftl_infer_in(f, 0)->dtype))
+		return ftl_infer_fail(f, "cannot dequantize element type %s",
+				      ftl_dtype_name(ftl_infer_in(f, 0)->dtype));
 	FTL_TRY(ftl_hook_want_float(f, 1));
 	if (ftl_infer_has(f, 2))
 		FTL_TRY(ftl_hook_want_same(f, 0, 2));

@@ -15,7 +15,7 @@ ftl_status ftl_infer_op_const(ftl_infer *f)
 	const ftl_blob *b = FTL_ATTRS(ftl_infer_self(f), const)->blob;
 	const ftl_type *t = ftl_type_of(f->g, ftl_infer_self(f)->out[0]);
 	ftl_dim v[FTL_MAX_SYM];
-	int64_t count, bits;
+	int64_t count, bytes;
 	uint32_t n;
 
 	/* The type is part of the constant: whoever makes the node sets it. */
@@ -24,15 +24,14 @@ ftl_status ftl_infer_op_const(ftl_infer *f)
 		if (t->dims[i] == FTL_DIM_NONE || !ftl_dim_is_const(f->g->st, t->dims[i], NULL))
 			return ftl_infer_fail(f, "a constant needs constant sizes");
 	if (!ftl_dim_is_const(f->g->st, ftl_type_numel(f->g, t), &count) || count < 0 ||
-	    __builtin_mul_overflow(count, (int64_t)ftl_dtype_bits(t->dtype), &bits))
+	    __builtin_mul_overflow(count, (int64_t)ftl_dtype_bytes(t->dtype), &bytes))
 		return ftl_infer_fail(f, "shape %s is too large", ftl_hook_shape(f, t->rank, t->dims));
 	if (!b)
 		return ftl_infer_fail(f, "has no contents");
 	/* A sparse encoding may store its elements packed. */
-	if (!(t->enc && t->enc->kind == FTL_ENC_SPARSE) && b->bytes != (size_t)(bits / 8 + (bits % 8 != 0)))
+	if (!(t->enc && t->enc->kind == FTL_ENC_SPARSE) && b->bytes != (size_t)bytes)
 		return ftl_infer_fail(f, "%s%s needs %lld bytes, has %zu", ftl_dtype_name(t->dtype),
-				      ftl_hook_shape(f, t->rank, t->dims), (long long)(bits / 8 + (bits % 8 != 0)),
-				      b->bytes);
+				      ftl_hook_shape(f, t->rank, t->dims), (long long)bytes, b->bytes);
 	if (!b->data || t->enc || !ftl_hook_tracks(f, 0, &n))
 		return FTL_OK;
 	for (uint32_t i = 0; i < n; i++) {

@@ -18,7 +18,7 @@ static bool dim_is_one(const ftl_lo *lo, ftl_dim d)
 
 static ftl_kv load_at(ftl_kern *k, ftl_val v, ftl_kv linear, int lanes)
 {
-	ftl_dtype mem = ftl_type_of(k->lo->g, v)->dtype;
+	ftl_dtype mem = ftl_dtype_mem(ftl_type_of(k->lo->g, v)->dtype);
 	ftl_kv ptr = ftl_kern_ptr(k, v), x;
 
 	if (k->mask && (lanes > 1 || ftl_ktype_of(k->f, linear).lanes > 1)) {
@@ -163,7 +163,7 @@ bool ftl_kern_plain(const ftl_kern *k, ftl_val v)
 void ftl_write(ftl_kern *k, ftl_val v, const ftl_kv *idx, ftl_kv x)
 {
 	const ftl_graph *g = k->lo->g;
-	ftl_dtype mem = ftl_type_of(g, v)->dtype;
+	ftl_dtype mem = ftl_dtype_mem(ftl_type_of(g, v)->dtype);
 	ftl_kv lin, ptr;
 
 	/* f16 values keep their storage precision between fused ops: fusing must not change results */
@@ -175,7 +175,7 @@ void ftl_write(ftl_kern *k, ftl_val v, const ftl_kv *idx, ftl_kv x)
 		ftl_vec_push(k->lo->arena, &k->over,
 			     ((__typeof__(*k->over.v)){v, ftl_k_cast(&k->b, x, ftl_dtype_compute(mem))}));
 		v = ftl_node_get(g, u)->out[0];
-		mem = ftl_type_of(g, v)->dtype;
+		mem = ftl_dtype_mem(ftl_type_of(g, v)->dtype);
 		x = ftl_k_cast(&k->b, ftl_eval(k, v, idx), mem);
 		k->over.n = mark;
 	}
@@ -473,7 +473,7 @@ static void map_body(struct nest *s, const ftl_kv *idx)
 {
 	ftl_kern *k = s->k;
 	ftl_val v = ftl_node_get(k->lo->g, k->node)->out[0];
-	ftl_kv x = ftl_k_cast(&k->b, ftl_eval(k, v, idx), ftl_type_of(k->lo->g, v)->dtype);
+	ftl_kv x = ftl_k_cast(&k->b, ftl_eval(k, v, idx), ftl_dtype_mem(ftl_type_of(k->lo->g, v)->dtype));
 	ftl_kv lin = collapsed_linear(k, idx);
 	int lanes = ftl_ktype_of(k->f, lin).lanes;
 

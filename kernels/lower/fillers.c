@@ -31,6 +31,12 @@ ftl_kv ftl_point_fill(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	FTL_UNUSED(idx);
 	if (a->dtype == FTL_BOOL)
 		return ftl_k_int(b, t, a->ivalue != 0 || a->value != 0);
+	if (ftl_dtype_is_low(a->dtype)) {
+		uint8_t code;
+
+		ftl_elem_set(a->dtype, &code, 0, ftl_dtype_is_float(a->dtype) ? a->value : (double)a->ivalue);
+		return ftl_k_int(b, t, t.elem == FTL_I8 ? (int8_t)code : code);
+	}
 	return ftl_dtype_is_float(a->dtype) ? ftl_k_float(b, t, a->value) : ftl_k_int(b, t, a->ivalue);
 }
 
@@ -121,6 +127,22 @@ static ftl_kv group(ftl_kern *k, ftl_val v, const ftl_type *x, int64_t axis, int
 	return ftl_read(k, v, &idx[ax]);
 }
 
+/* Quotients in floats of few bits: the type's own rounding. A zero point of 0, which is usual, leaves a -0 alone. */
+static ftl_kv quantize_low(ftl_kern *k, const ftl_node *n, ftl_kv q, ftl_dtype to, const ftl_type *t, const ftl_kv *idx)
+{
+	const struct ftl_attrs_quantize *a = FTL_ATTRS(n, quantize);
+	ftl_kb *b = ftl_kern_b(k);
+
+	if (n->nin > 2 && n->in[2]) {
+		ftl_kv zero = ftl_u_decode(b, group(k, n->in[2], t, a->axis, a->block, idx), to);
+
+		zero = ftl_k_cast(b, zero, (ftl_dtype)ftl_ktype_of(b->f, q).elem);
+		q = ftl_k_select(b, ftl_k2(b, FTL_K_eq, zero, ftl_k_num(b, ftl_ktype_of(b->f, zero), 0)), q,
+				 ftl_k2(b, FTL_K_add, q, zero));
+	}
+	return ftl_u_encode(b, q, to, a->saturate, "nearest");
+}
+
 /* saturate(rint(x / scale) + zero) */
 ftl_kv ftl_point_quantize(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 {
@@ -133,13 +155,18 @@ ftl_kv ftl_point_quantize(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	bool sign = ftl_dtype_is_signed(to);
 	double span = (double)(UINT64_C(1) << (ftl_dtype_bits(to) - sign));
 
-	x = ftl_k_cast(b, x, f);
-	q = ftl_k1(b, FTL_K_rint, ftl_k2(b, FTL_K_div, x, s));
-	if (n->nin > 2 && n->in[2])
-		q = ftl_k2(b, FTL_K_add, q, ftl_k_cast(b, group(k, n->in[2], t, a->axis, a->block, idx), f));
+	q = ftl_k2(b, FTL_K_div, ftl_k_cast(b, x, f), s);
+	if (ftl_dtype_is_float(to))
+		return quantize_low(k, n, q, to, t, idx);
+	q = ftl_k1(b, FTL_K_rint, q);
+	if (n->nin > 2 && n->in[2]) {
+		ftl_kv zero = ftl_u_decode(b, group(k, n->in[2], t, a->axis, a->block, idx), to);
+
+		q = ftl_k2(b, FTL_K_add, q, ftl_k_cast(b, zero, f));
+	}
 	q = ftl_k2(b, FTL_K_max, q, ftl_k_float(b, FTL_KT(f, 1), sign ? -span : 0));
 	q = ftl_k2(b, FTL_K_min, q, ftl_k_float(b, FTL_KT(f, 1), span - 1));
-	return ftl_k_cast(b, ftl_dtype_bits(to) < 32 ? ftl_k_cast(b, q, FTL_I32) : q, to);
+	return ftl_k_cast(b, ftl_dtype_bits(to) < 32 ? ftl_k_cast(b, q, FTL_I32) : q, ftl_dtype_mem(to));
 }
 
 /* (x - zero) * scale; the difference of narrow integers is exact in i32 */
@@ -148,11 +175,14 @@ ftl_kv ftl_point_dequantize(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	const struct ftl_attrs_dequantize *a = FTL_ATTRS(n, dequantize);
 	ftl_kb *b = ftl_kern_b(k);
 	const ftl_type *t = type_of(k, n->in[0]);
-	ftl_kv x = ftl_k_cast(b, ftl_read(k, n->in[0], idx), FTL_I32),
+	ftl_dtype out = out_compute(k, n), diff = ftl_dtype_is_float(t->dtype) ? FTL_F32 : FTL_I32;
+	ftl_kv x = ftl_k_cast(b, ftl_u_decode(b, ftl_read(k, n->in[0], idx), t->dtype), diff),
 	       s = group(k, n->in[1], t, a->axis, a->block, idx);
-	ftl_dtype out = out_compute(k, n);
 
-	if (n->nin > 2 && n->in[2])
-		x = ftl_k2(b, FTL_K_sub, x, ftl_k_cast(b, group(k, n->in[2], t, a->axis, a->block, idx), FTL_I32));
+	if (n->nin > 2 && n->in[2]) {
+		ftl_kv zero = ftl_u_decode(b, group(k, n->in[2], t, a->axis, a->block, idx), t->dtype);
+
+		x = ftl_k2(b, FTL_K_sub, x, ftl_k_cast(b, zero, diff));
+	}
 	return ftl_k2(b, FTL_K_mul, ftl_k_cast(b, x, out), ftl_k_cast(b, s, out));
 }

@@ -297,12 +297,15 @@ ftl_kv ftl_map_is_inf(ftl_kern *k, const ftl_node *n, const ftl_kv *x)
 	return ftl_k2(b, FTL_K_eq, x[0], num(b, x[0], up ? INFINITY : -INFINITY));
 }
 
-/* The value as the target type holds it: f16 and bf16 are rounded to, then read back as f32. */
+/* The value as the target type holds it: f16 and bf16 are rounded to, then read back as f32; low types are encoded. */
 ftl_kv ftl_map_cast(ftl_kern *k, const ftl_node *n, const ftl_kv *x)
 {
 	ftl_kb *b = ftl_kern_b(k);
-	ftl_dtype to = ftl_type_of(ftl_lo_graph(ftl_kern_lo(k)), n->out[0])->dtype, comp = ftl_dtype_compute(to);
-	ftl_kv y = ftl_k_cast(b, x[0], comp);
+	const struct ftl_attrs_cast *a = FTL_ATTRS(n, cast);
+	const ftl_graph *g = ftl_lo_graph(ftl_kern_lo(k));
+	ftl_dtype to = ftl_type_of(g, n->out[0])->dtype, comp = ftl_dtype_compute(to);
+	ftl_kv y = ftl_u_encode(b, ftl_u_decode(b, x[0], ftl_type_of(g, n->in[0])->dtype), to, a->saturate,
+				a->round_mode);
 
-	return to == comp ? y : ftl_k_cast(b, ftl_k_cast(b, y, to), comp);
+	return ftl_k_cast(b, y, comp);
 }

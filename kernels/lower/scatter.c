@@ -20,7 +20,7 @@ static void put(ftl_kern *k, const char *reduction, ftl_dtype mem, ftl_kv ptr, f
 		else
 			x = ftl_u_minmax(b, strcmp(reduction, "min") == 0 ? FTL_K_min : FTL_K_max, old, x);
 	}
-	ftl_k_store(b, ptr, at, ftl_k_cast(b, x, mem));
+	ftl_k_store(b, ptr, at, ftl_k_cast(b, x, ftl_dtype_mem(mem)));
 }
 
 /* out = x, then out[i with entry `axis` = indices[i]] takes updates[i] */

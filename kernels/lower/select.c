@@ -104,7 +104,7 @@ static void take(ftl_lo *lo, ftl_node_id id, const slices *s, ftl_dim count, ftl
 {
 	const ftl_graph *g = ftl_lo_graph(lo);
 	const ftl_node *n = ftl_node_get(g, id);
-	ftl_dtype mem = ftl_type_of(g, n->in[0])->dtype;
+	ftl_dtype mem = ftl_dtype_mem(ftl_type_of(g, n->in[0])->dtype);
 	ftl_kern *k = ftl_kern_begin(lo, id, "take");
 	ftl_kb *b = ftl_kern_b(k);
 	ftl_kv grid = ftl_kern_grid(k), c = ftl_kern_dim(k, count), inner = ftl_kern_dim(k, s->inner), src, dst;

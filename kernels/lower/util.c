@@ -151,7 +151,7 @@ ftl_kv ftl_u_elem_raw(ftl_lo *lo, const ftl_node *n, ftl_val v, int64_t i)
 	ftl_kv x;
 
 	ftl_u_check_le(lo, n, ftl_u_const(lo, i + 1), numel, "an operand is empty");
-	x = ftl_k_load(b, t->dtype, ftl_lo_ptr(lo, v), ftl_k_i64(b, i), 1);
+	x = ftl_k_load(b, ftl_dtype_mem(t->dtype), ftl_lo_ptr(lo, v), ftl_k_i64(b, i), 1);
 	return ftl_k_cast(b, x, ftl_dtype_compute(t->dtype));
 }
 

@@ -32,6 +32,12 @@ static inline void ftl_u_idx(ftl_kv *out, const ftl_kv *idx, int rank, int axis,
 }
 /* Lanes for an axis of `dim` elements: the target's width, halved while a constant axis is shorter. */
 int ftl_u_width(const ftl_kern *k, ftl_dtype t, ftl_dim dim);
+/* ---- low element types (low.c) ---- */
+/* What a byte of type t stands for: f32 of floats, i8 or u8 of integers; other types as they are. */
+ftl_kv ftl_u_decode(ftl_kb *b, ftl_kv x, ftl_dtype t);
+/* A number as type t has it in memory, of a float, integer or bool x; other types are cast. saturate and round_mode: as
+ * attributes of cast. */
+ftl_kv ftl_u_encode(ftl_kb *b, ftl_kv x, ftl_dtype t, bool saturate, const char *round_mode);
 /* Indices of the axes of t that mask names, from the grid index; the others stay. */
 void ftl_u_grid_index(ftl_kern *k, const ftl_type *t, uint32_t mask, ftl_kv linear, ftl_kv *idx);
 

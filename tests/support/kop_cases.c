@@ -18,7 +18,7 @@ ftl_kmodule *kop_new(ftl_arena *arena, const char *name, ftl_kb *main)
 	ftl_dim *n = FTL_NEW(arena, ftl_dim);
 
 	*n = ftl_dim_const(st, KOP_ELEMS);
-	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
+	for (int t = 1; t < FTL_DTYPE_LOW; t++) {
 		for (int k = 0; k < 3; k++) {
 			ftl_kio io = {.name = ftl_arena_printf(arena, "x%d_%s", k, ftl_dtype_name((ftl_dtype)t)),
 				      .type = {.dtype = (ftl_dtype)t, .rank = 1, .dims = n}};
@@ -149,7 +149,7 @@ static void elementwise(ftl_kmodule *m, ftl_kb *main, ftl_kop op, const kop_back
 	const ftl_kop_info *info = ftl_kop_get(op);
 	one c;
 
-	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
+	for (int t = 1; t < FTL_DTYPE_LOW; t++) {
 		const ftl_dtype types[3] = {(ftl_dtype)t, (ftl_dtype)t, (ftl_dtype)t};
 		ftl_dtype out = info->rule == K_RULE_CMP ? FTL_BOOL : (ftl_dtype)t;
 
@@ -203,7 +203,7 @@ static void casts(ftl_kmodule *m, ftl_kb *main, ftl_dtype from, const kop_backen
 {
 	one c;
 
-	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
+	for (int t = 1; t < FTL_DTYPE_LOW; t++) {
 		for (size_t l = 0; l < lane_kinds(be); l++) {
 			int n = lane_counts[l];
 
@@ -225,7 +225,7 @@ static void selects(ftl_kmodule *m, ftl_kb *main, const kop_backend *be)
 {
 	one c;
 
-	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
+	for (int t = 1; t < FTL_DTYPE_LOW; t++) {
 		const ftl_dtype types[3] = {(ftl_dtype)t, (ftl_dtype)t, FTL_BOOL};
 
 		for (size_t l = 0; l < lane_kinds(be) && !is_half((ftl_dtype)t); l++) {
@@ -245,7 +245,7 @@ static void reductions(ftl_kmodule *m, ftl_kb *main)
 	static const ftl_kop ops[] = {FTL_K_add, FTL_K_mul, FTL_K_min, FTL_K_max};
 	one c;
 
-	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
+	for (int t = 1; t < FTL_DTYPE_LOW; t++) {
 		const ftl_dtype type = (ftl_dtype)t;
 
 		for (size_t o = 0; o < FTL_COUNT(ops) && !is_half(type) && type != FTL_BOOL; o++) {
@@ -265,7 +265,7 @@ static void shuffles(ftl_kmodule *m, ftl_kb *main)
 {
 	one c;
 
-	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
+	for (int t = 1; t < FTL_DTYPE_LOW; t++) {
 		const ftl_dtype types[2] = {(ftl_dtype)t, (ftl_dtype)t};
 
 		for (int n = 2; n <= 16 && !is_half((ftl_dtype)t); n *= 2) {
@@ -318,7 +318,7 @@ static void gathers(ftl_kmodule *m, ftl_kb *main)
 {
 	one c;
 
-	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
+	for (int t = 1; t < FTL_DTYPE_LOW; t++) {
 		const ftl_dtype types[2] = {(ftl_dtype)t, FTL_I64};
 
 		for (int n = 4; n <= 16; n *= 2) {
@@ -349,7 +349,7 @@ static void partials(ftl_kmodule *m, ftl_kb *main)
 {
 	one c;
 
-	for (int t = 1; t < FTL_DTYPE_COUNT; t++) {
+	for (int t = 1; t < FTL_DTYPE_LOW; t++) {
 		const ftl_dtype type = (ftl_dtype)t;
 
 		for (int n = 1; n <= 16; n *= 2) {
@@ -411,7 +411,7 @@ enum special { BY_CONSTANTS, SELECTS, REDUCTIONS, SHUFFLES, DOTS, GATHERS, PARTI
 
 size_t kop_modules(void)
 {
-	return elementwise_ops() + (FTL_DTYPE_COUNT - 1) + SPECIALS + kop_flow_modules();
+	return elementwise_ops() + (FTL_DTYPE_LOW - 1) + SPECIALS + kop_flow_modules();
 }
 
 static void special(ftl_kmodule *m, ftl_kb *main, enum special s, const kop_backend *be)
@@ -444,13 +444,13 @@ static ftl_kmodule *build(ftl_arena *arena, size_t i, const kop_backend *be)
 		kop_finish(m, &main);
 		return m;
 	}
-	if (i < FTL_DTYPE_COUNT - 1) {
+	if (i < FTL_DTYPE_LOW - 1) {
 		m = kop_new(arena, ftl_arena_printf(arena, "cast_%s", ftl_dtype_name((ftl_dtype)(i + 1))), &main);
 		casts(m, &main, (ftl_dtype)(i + 1), be);
 		kop_finish(m, &main);
 		return m;
 	}
-	i -= FTL_DTYPE_COUNT - 1;
+	i -= FTL_DTYPE_LOW - 1;
 	if (i >= SPECIALS)
 		return kop_flow_module(arena, i - SPECIALS);
 	m = kop_new(arena, names[i], &main);
@@ -461,7 +461,7 @@ static ftl_kmodule *build(ftl_arena *arena, size_t i, const kop_backend *be)
 
 ftl_kmodule *kop_module(ftl_arena *arena, size_t i, const kop_backend *be, ftl_diag *d)
 {
-	size_t n = elementwise_ops() + (FTL_DTYPE_COUNT - 1) + SPECIALS;
+	size_t n = elementwise_ops() + (FTL_DTYPE_LOW - 1) + SPECIALS;
 	ftl_kmodule *m = i < n ? build(arena, i, be) : kop_flow_module(arena, i - n);
 
 	m->vector_bytes = 64;

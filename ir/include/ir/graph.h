@@ -99,6 +99,7 @@ enum ftl_trait {
 	FTL_RANDOM = 32,  /* draws random numbers: pure but never merged or folded */
 	FTL_ANCHOR = 64,  /* writes each output element once, through ftl_write: elementwise readers fuse behind it */
 	FTL_CHEAP = 128,  /* elementwise, and no dearer than a load */
+	FTL_LOW = 256,    /* takes and gives low element types (f8, i4 ...): moves elements, or converts them */
 };
 
 typedef struct ftl_graph ftl_graph;
