@@ -127,6 +127,10 @@ static void products_agree_on_all_targets(void **state)
 /* ---- convolutions, pools ---- */
 
 static const sample convolutions[] = {
+	{.name = "one column",
+	 .params = "%x: f32[1,4,1], %w: f32[4,4,3], %b: f32[4]",
+	 .results = "f32[1,4,1]",
+	 .body = " %y = conv %x, %w, %b {pads=[1,1]} : f32[1,4,1]"},
 	{.name = "3x3, padded",
 	 .params = "%x: f32[2,3,9,11], %w: f32[8,3,3,3], %b: f32[8]",
 	 .results = "f32[2,8,9,11]",

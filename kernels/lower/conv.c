@@ -237,8 +237,8 @@ static ftl_kv pack_patches(struct conv *v)
 		ftl_kv first = ftl_k2(b, FTL_K_add, n0, ftl_k_i64(b, (int64_t)j * c->width));
 		ftl_kv pos = ftl_k2(b, FTL_K_min, ftl_k_ramp(b, first, ftl_k_i64(b, 1), c->width),
 				    ftl_k_splat(b, last, c->width));
-		ftl_kv start = patch_start(v, k,
-					   pos); /* columns past the end repeat the last one; nobody stores them */
+		/* columns past the end repeat the last one; nobody stores them. Of a single column the start is a scalar */
+		ftl_kv start = ftl_k_splat(b, patch_start(v, k, pos), c->width);
 		ftl_kv s0 = ftl_k_extract(b, start, 0), s1 = ftl_k_extract(b, start, c->width - 1);
 		/* starts grow strictly, so this distance means neighbours, unless the last column was repeated */
 		ftl_kv row = ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_sub, s1, s0), ftl_k_i64(b, c->width - 1));
