@@ -453,11 +453,13 @@ void ftl_exp_do_reduce(exporter *x, ftl_node_id id)
 		ftl_exp_i(x, n, "noop_with_empty_axes", 1);
 }
 
-void ftl_exp_do_cum_sum(exporter *x, ftl_node_id id)
+/* cum_sum and cum_prod have the same row of attributes */
+void ftl_exp_do_cumulate(exporter *x, ftl_node_id id)
 {
 	ATTRS_OF(cum_sum);
+	bool product = ftl_node_get(x->g, id)->op == FTL_OP_cum_prod;
 	const char *in[2] = {ftl_exp_in(x, id, 0), ftl_exp_scalar(x, FTL_I64, (double)a->axis)};
-	Onnx__NodeProto *n = node(x, id, "CumSum", 2, in);
+	Onnx__NodeProto *n = node(x, id, product ? "CumProd" : "CumSum", 2, in);
 
 	ftl_exp_i(x, n, "exclusive", a->exclusive);
 	ftl_exp_i(x, n, "reverse", a->reverse);

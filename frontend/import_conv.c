@@ -1,5 +1,4 @@
-/* Convolutions and pools: explicit pads out of auto_pad, kernels and strides of the right length; and Col2Im, which is
- * a transposed convolution with one-hot weights. */
+/* Convolutions and pools: explicit pads out of auto_pad, kernels and strides of the right length. */
 #include <math.h>
 
 #include "imp.h"
@@ -302,79 +301,4 @@ void ftl_imp_do_global_lp_pool(imp *m)
 	uint32_t n = spatial_axes(m, x, axes);
 
 	ftl_imp_out(m, 0, lp_root(m, ftl_imp_reduce(m, FTL_OP_reduce_sum, lp(m, x, p), n, axes, true), p));
-}
-
-/* ---- Col2Im ---- */
-
-/* x [N, C * K, L], K positions of the block, L positions of the block in the image: channel group c spreads its K
- * inputs over the image through weights w[c * K + i] that are 1 at position i of the block. */
-void ftl_imp_do_col2im(imp *m)
-{
-	ftl_val x = ftl_imp_need(m, 0), in[2];
-	struct ftl_attrs_conv_transpose *a = NEW_ATTRS(m, conv_transpose);
-	ftl_ints dil = ftl_imp_ints(m, "dilations"), str = ftl_imp_ints(m, "strides"), pads = ftl_imp_ints(m, "pads");
-	int64_t image[MAX_SPATIAL], block[MAX_SPATIAL], ck, k = 1, wd[FTL_MAX_RANK];
-	int64_t strides[MAX_SPATIAL], dilations[MAX_SPATIAL], extra[MAX_SPATIAL];
-	ftl_dim d[FTL_MAX_RANK], p[2 * MAX_SPATIAL];
-	uint32_t n, nb;
-
-	ftl_imp_want_rank(m, x, 3, 3, "the input");
-	if (m->failed)
-		return;
-	if (!ftl_imp_known_i64s(m, ftl_imp_need(m, 1), image, MAX_SPATIAL, &n) ||
-	    !ftl_imp_known_i64s(m, ftl_imp_need(m, 2), block, MAX_SPATIAL, &nb)) {
-		unsupported(m, "image_shape and block_shape must be known at import");
-		return;
-	}
-	if (n != nb || n == 0 || (dil.n && dil.n != n) || (str.n && str.n != n) || (pads.n && pads.n != 2 * n)) {
-		bad_model(m, "image_shape, block_shape, dilations, strides and pads do not fit each other");
-		return;
-	}
-	ck = ftl_imp_const_dim(m, x, 1, "the number of channels");
-	d[0] = ftl_imp_dim(m, x, 0);
-	d[1] = dim_c(m, ck);
-	wd[0] = ck;
-	wd[1] = 1;
-	for (uint32_t i = 0; i < n && !m->failed; i++) {
-		int64_t reach, padding, pos;
-		strides[i] = str.n ? str.v[i] : 1;
-		dilations[i] = dil.n ? dil.v[i] : 1;
-		p[i] = dim_c(m, pads.n ? pads.v[i] : 0);
-		p[i + n] = dim_c(m, pads.n ? pads.v[i + n] : 0);
-		padding = pads.n ? pads.v[i] + pads.v[i + n] : 0;
-		if (block[i] <= 0 || block[i] > 4096 || strides[i] <= 0 || dilations[i] <= 0 || dilations[i] > 4096 ||
-		    image[i] <= 0 || image[i] > 1 << 24 || padding < 0 || padding > 1 << 24 ||
-		    k > (1 << 24) / block[i]) {
-			bad_model(m, "image_shape, block_shape, dilations, strides or pads are out of range");
-			return;
-		}
-		k *= block[i];
-		reach = (block[i] - 1) * dilations[i] + 1;
-		pos = (image[i] + padding - reach) / strides[i] + 1;
-		extra[i] = image[i] + padding - reach - (pos - 1) * strides[i];
-		if (pos <= 0) {
-			bad_model(m, "the block is larger than the image");
-			return;
-		}
-		d[2 + i] = dim_c(m, pos);
-		wd[2 + i] = block[i];
-	}
-	if (m->failed)
-		return;
-	if (ck % k || ck > (1 << 20) || ck * k > 1 << 26) {
-		bad_model(m, "%lld channels are not a multiple of the block's %lld elements", (long long)ck,
-			  (long long)k);
-		return;
-	}
-	float *w = ftl_arena_array(m->tmp, (size_t)(ck * k), sizeof *w);
-	for (int64_t i = 0; i < ck; i++)
-		w[i * k + i % k] = 1;
-	in[0] = ftl_imp_reshape(m, x, (int)n + 2, d);
-	in[1] = ftl_imp_cast(m, ftl_imp_bytes(m, FTL_F32, (int)n + 2, wd, w), dtype_of(m, x));
-	a->strides = ftl_imp_ints_copy(m, n, strides);
-	a->dilations = ftl_imp_ints_copy(m, n, dilations);
-	a->pads = ftl_imp_dims_copy(m, 2 * n, p);
-	a->output_padding = ftl_imp_ints_copy(m, n, extra);
-	a->group = ck / k;
-	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_conv_transpose, a, 2, in));
 }

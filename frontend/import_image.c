@@ -53,7 +53,8 @@ static ftl_dim scaled(imp *m, ftl_dim d, double scale)
 	return FTL_DIM_NONE;
 }
 
-/* sizes under keep_aspect_ratio_policy: one scale for all axes, the smallest or the largest that fits */
+/* sizes under keep_aspect_ratio_policy: one scale for all axes, the smallest or the largest that fits; false if only run
+ * time knows */
 static bool keep_aspect(imp *m, const resize *r, ftl_dim *dims, double *scales)
 {
 	bool larger = !strcmp(r->policy, "not_smaller");
@@ -62,10 +63,8 @@ static bool keep_aspect(imp *m, const resize *r, ftl_dim *dims, double *scales)
 	for (int i = 0; i < r->n; i++) {
 		int64_t in, want;
 		if (!ftl_dim_is_const(m->st, ftl_imp_dim(m, r->x, r->axes[i]), &in) ||
-		    !ftl_dim_is_const(m->st, dims[r->axes[i]], &want) || in == 0) {
-			unsupported(m, "keep_aspect_ratio_policy needs sizes known at import");
+		    !ftl_dim_is_const(m->st, dims[r->axes[i]], &want) || in == 0)
 			return false;
-		}
 		double s = (double)want / (double)in;
 		if (i == 0 || (larger ? s > best : s < best))
 			best = s;
@@ -96,43 +95,54 @@ static ftl_val spread(imp *m, const resize *r, ftl_val v, ftl_val rest)
 	return ftl_imp_concat(m, 0, (uint32_t)r->rank, part);
 }
 
-static void resize_dynamic(imp *m, const resize *r, struct ftl_attrs_resize *a)
+/* keep_aspect_ratio_policy with sizes or dims only run time knows: scales in doubles, and sizes from them. */
+static void aspect_runtime(imp *m, const resize *r, ftl_val *scales, ftl_val *sizes)
+{
+	int64_t axes[FTL_MAX_RANK], zero = 0;
+	ftl_dim n = dim_c(m, r->n);
+	ftl_val have, best;
+
+	for (int i = 0; i < r->n; i++)
+		axes[i] = r->axes[i];
+	have = ftl_imp_gather(m, ftl_imp_shape(m, r->x), ftl_imp_i64s(m, (uint32_t)r->n, axes), 0);
+	have = ftl_imp_cast(m, have, FTL_F64);
+	best = ftl_imp_reduce(m, !strcmp(r->policy, "not_smaller") ? FTL_OP_reduce_max : FTL_OP_reduce_min,
+			      e_div(m, ftl_imp_cast(m, *sizes, FTL_F64), have), 1, &zero, true);
+	*scales = ftl_imp_expand(m, best, 1, &n);
+	*sizes = ftl_imp_cast(m, op1(m, FTL_OP_floor, e_addf(m, e_mul(m, have, best), 0.5)), FTL_I64);
+}
+
+static void resize_dynamic(imp *m, const resize *r, struct ftl_attrs_resize *a, ftl_val roi)
 {
 	int64_t rank = r->rank;
-	ftl_val in[4] = {r->x};
-	float ones[FTL_MAX_RANK];
+	ftl_val in[4] = {r->x, roi}, scales = r->scales, sizes = r->sizes;
+	double ones[FTL_MAX_RANK];
 
-	if (strcmp(r->policy, "stretch")) {
-		unsupported(m, "keep_aspect_ratio_policy needs sizes known at import");
-		return;
-	}
 	for (int i = 0; i < FTL_MAX_RANK; i++)
 		ones[i] = 1;
-	if (r->sizes)
-		in[3] = spread(m, r, ftl_imp_cast(m, r->sizes, FTL_I64),
-			       r->n == r->rank ? 0 : op1(m, FTL_OP_shape, r->x));
-	else
-		in[2] = spread(m, r, r->scales, ftl_imp_bytes(m, FTL_F32, 1, &rank, ones));
+	if (sizes) {
+		sizes = ftl_imp_vector(m, sizes);
+		if (strcmp(r->policy, "stretch"))
+			aspect_runtime(m, r, &scales, &sizes);
+		in[3] = spread(m, r, sizes, r->n == r->rank ? 0 : ftl_imp_shape(m, r->x));
+	}
+	if (scales)
+		in[2] = spread(m, r, scales,
+			       ftl_imp_cast(m, ftl_imp_bytes(m, FTL_F64, 1, &rank, ones), dtype_of(m, scales)));
 	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_resize, a, in[3] ? 4 : 3, in));
 }
 
-static void emit_resize(imp *m, resize *r, struct ftl_attrs_resize *a)
+/* The region for all axes: starts, then ends. As an attribute if it is known; else the result is the operand. */
+static ftl_val resize_region(imp *m, const resize *r, struct ftl_attrs_resize *a)
 {
-	ftl_dim dims[FTL_MAX_RANK], want[FTL_MAX_RANK];
-	double scales[FTL_MAX_RANK] = {0}, given[2 * FTL_MAX_RANK];
-	double *kept;
-	uint32_t n;
+	double given[2 * FTL_MAX_RANK], *roi;
+	int64_t rank = r->rank;
+	ftl_val half[2];
 
-	for (int i = 0; i < r->rank; i++) {
-		dims[i] = ftl_imp_dim(m, r->x, i);
-		scales[i] = 1;
-	}
-	if (r->roi && !strcmp(a->coordinate, "tf_crop_and_resize")) {
-		double *roi = FTL_NEW_N(m->arena, double, (size_t)(2 * r->rank));
-		if (!const_floats(m, r->roi, given, 2 * r->n)) {
-			unsupported(m, "roi must be known at import");
-			return;
-		}
+	if (!r->roi || strcmp(a->coordinate, "tf_crop_and_resize"))
+		return 0;
+	if (const_floats(m, r->roi, given, 2 * r->n)) {
+		roi = FTL_NEW_N(m->arena, double, (size_t)(2 * r->rank));
 		for (int i = 0; i < r->rank; i++)
 			roi[i + r->rank] = 1;
 		for (int i = 0; i < r->n; i++) {
@@ -140,10 +150,36 @@ static void emit_resize(imp *m, resize *r, struct ftl_attrs_resize *a)
 			roi[r->axes[i] + r->rank] = given[i + r->n];
 		}
 		a->roi = (ftl_floats){(uint32_t)(2 * r->rank), roi};
+		return 0;
 	}
+	ftl_imp_want_rank(m, r->roi, 1, 1, "roi");
+	for (int k = 0; k < 2 && !m->failed; k++) {
+		double rest[FTL_MAX_RANK];
+		for (int i = 0; i < r->rank; i++)
+			rest[i] = k;
+		half[k] = ftl_imp_slice(m, r->roi, 0, dim_c(m, k * (int64_t)r->n), dim_c(m, r->n));
+		half[k] = spread(m, r, half[k],
+				 ftl_imp_cast(m, ftl_imp_bytes(m, FTL_F64, 1, &rank, rest), dtype_of(m, r->roi)));
+	}
+	return m->failed ? 0 : ftl_imp_concat(m, 0, 2, half);
+}
+
+static void emit_resize(imp *m, resize *r, struct ftl_attrs_resize *a)
+{
+	ftl_dim dims[FTL_MAX_RANK], want[FTL_MAX_RANK];
+	double scales[FTL_MAX_RANK] = {0}, given[2 * FTL_MAX_RANK];
+	double *kept;
+	ftl_val roi, in[2];
+	uint32_t n;
+
+	for (int i = 0; i < r->rank; i++) {
+		dims[i] = ftl_imp_dim(m, r->x, i);
+		scales[i] = 1;
+	}
+	roi = resize_region(m, r, a);
 	if (r->sizes) {
 		if (!ftl_imp_known_dims(m, r->sizes, want, FTL_MAX_RANK, &n)) {
-			resize_dynamic(m, r, a);
+			resize_dynamic(m, r, a, roi);
 			return;
 		}
 		if (n != (uint32_t)r->n) {
@@ -155,11 +191,13 @@ static void emit_resize(imp *m, resize *r, struct ftl_attrs_resize *a)
 			scales[r->axes[i]] = want[i] == dims[r->axes[i]] ? 1 : 0;
 			dims[r->axes[i]] = want[i];
 		}
-		if (strcmp(r->policy, "stretch") && !keep_aspect(m, r, dims, scales))
+		if (strcmp(r->policy, "stretch") && !keep_aspect(m, r, dims, scales)) {
+			resize_dynamic(m, r, a, roi);
 			return;
+		}
 	} else {
 		if (!const_floats(m, r->scales, given, r->n)) {
-			resize_dynamic(m, r, a);
+			resize_dynamic(m, r, a, roi);
 			return;
 		}
 		for (int i = 0; i < r->n; i++) {
@@ -171,7 +209,7 @@ static void emit_resize(imp *m, resize *r, struct ftl_attrs_resize *a)
 			scales[at] = given[i];
 			dims[at] = scaled(m, dims[at], given[i]);
 			if (dims[at] == FTL_DIM_NONE) {
-				resize_dynamic(m, r, a);
+				resize_dynamic(m, r, a, roi);
 				return;
 			}
 		}
@@ -179,7 +217,9 @@ static void emit_resize(imp *m, resize *r, struct ftl_attrs_resize *a)
 	kept = ftl_arena_dup(m->arena, scales, (size_t)r->rank * sizeof *scales);
 	a->scales = (ftl_floats){(uint32_t)r->rank, kept};
 	a->dims = ftl_imp_dims_copy(m, (uint32_t)r->rank, dims);
-	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_resize, a, 1, &r->x));
+	in[0] = r->x;
+	in[1] = roi;
+	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_resize, a, roi ? 2 : 1, in));
 }
 
 static const char *interpolation(imp *m, const char *mode)
@@ -264,6 +304,58 @@ void ftl_imp_do_grid_sample(imp *m)
 
 /* ---- Fourier ---- */
 
+/* A last axis of unknown size: complex numbers, the imaginary part 0 if it is not there; or real ones, which is checked. */
+static ftl_val with_parts(imp *m, ftl_val x, bool real)
+{
+	int r = rank_of(m, x);
+	ftl_dim d[FTL_MAX_RANK];
+	struct ftl_attrs_pad *a = NEW_ATTRS(m, pad);
+	ftl_dim parts = ftl_imp_dim(m, x, r - 1), pads[2];
+
+	if (m->failed || ftl_dim_is_const(m->st, parts, NULL))
+		return x;
+	if (real) {
+		for (int i = 0; i < r; i++)
+			d[i] = i < r - 1 ? ftl_imp_dim(m, x, i) : dim_c(m, 1);
+		return ftl_imp_reshape(m, x, r, d);
+	}
+	pads[0] = dim_c(m, 0);
+	pads[1] = ftl_dim_sub(m->st, dim_c(m, 2), parts);
+	a->axes = ftl_imp_ints_copy(m, 1, &(int64_t){r - 1});
+	a->pads = ftl_imp_dims_copy(m, 2, pads);
+	return ftl_imp_op(m, FTL_OP_pad, a, 1, &x);
+}
+
+/* An axis only run time knows is brought between the others of a view; the last axis, of complex numbers, stays. */
+static void dft_runtime(imp *m, struct ftl_attrs_dft *a, ftl_val x, ftl_val len, ftl_val axis)
+{
+	int r = rank_of(m, x);
+	ftl_val shape = ftl_imp_shape(m, x), last, part[2], y, in[2];
+
+	ftl_imp_want_rank(m, x, 2, FTL_MAX_RANK, "the input");
+	if (m->failed)
+		return;
+	axis = ftl_imp_axis_of(m, axis, r);
+	last = ftl_imp_slice(m, shape, 0, dim_c(m, r - 1), dim_c(m, 1));
+	shape = ftl_imp_slice(m, shape, 0, dim_c(m, 0), dim_c(m, r - 1)); /* the last axis is refused */
+	part[0] = ftl_imp_around(m, shape, axis, r - 1);
+	part[1] = last;
+	in[0] = ftl_imp_reshape_to(m, x, ftl_imp_concat(m, 0, 2, part));
+	if (!m->failed) { /* what the transform looks at is known all the same */
+		ftl_dim d[4];
+		for (int i = 0; i < 3; i++)
+			d[i] = ftl_imp_dim(m, in[0], i);
+		d[3] = ftl_imp_dim(m, x, r - 1);
+		in[0] = ftl_imp_reshape(m, in[0], 4, d);
+	}
+	in[1] = len;
+	a->axis = 1;
+	y = ftl_imp_op(m, FTL_OP_dft, a, len ? 2 : 1, in);
+	part[0] = ftl_imp_spread(m, axis, ftl_imp_slice(m, ftl_imp_shape(m, y), 0, dim_c(m, 1), dim_c(m, 1)), shape);
+	part[1] = ftl_imp_slice(m, ftl_imp_shape(m, y), 0, dim_c(m, 3), dim_c(m, 1));
+	ftl_imp_out(m, 0, ftl_imp_reshape_to(m, y, ftl_imp_concat(m, 0, 2, part)));
+}
+
 void ftl_imp_do_dft(imp *m)
 {
 	struct ftl_attrs_dft *a = NEW_ATTRS(m, dft);
@@ -271,49 +363,74 @@ void ftl_imp_do_dft(imp *m)
 	int64_t axis = m->cur->opset < 20 ? ftl_imp_i(m, "axis", 1) : -2;
 	uint32_t n;
 
-	if (axis_in && !ftl_imp_known_i64s(m, axis_in, &axis, 1, &n)) {
-		unsupported(m, "the axis must be known at import; make it constant");
-		return;
-	}
 	if (len && rank_of(m, len))
 		len = ftl_imp_reshape(m, len, 0, NULL);
-	a->axis = ftl_imp_axis(m, axis, rank_of(m, x));
 	a->inverse = ftl_imp_i(m, "inverse", 0) != 0;
 	a->onesided = ftl_imp_i(m, "onesided", 0) != 0;
+	x = with_parts(m, x, a->onesided && !a->inverse);
+	if (axis_in && !ftl_imp_known_i64s(m, axis_in, &axis, 1, &n)) {
+		dft_runtime(m, a, x, len, axis_in);
+		return;
+	}
+	a->axis = ftl_imp_axis(m, axis, rank_of(m, x));
 	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_dft, a, len ? 2 : 1, (const ftl_val[]){x, len}));
+}
+
+static ftl_val scalar_i64(imp *m, ftl_val v)
+{
+	return ftl_imp_cast(m, rank_of(m, v) ? ftl_imp_reshape(m, v, 0, NULL) : v, FTL_I64);
+}
+
+/* First elements of frames of len elements in n, step apart: as a column. */
+static ftl_val frame_starts(imp *m, ftl_dim n, ftl_val step, ftl_val len)
+{
+	ftl_val range[3] = {ftl_imp_scalar(m, FTL_I64, 0), ftl_imp_dim_scalar(m, n, FTL_I64), step};
+
+	range[1] = e_addf(m, e_sub(m, range[1], len), 1);
+	return ftl_imp_unsqueeze(m, ftl_imp_op(m, FTL_OP_range, NULL, 3, range), 1);
 }
 
 /* signal [b, n(, 1 or 2)]: frames gathered at every step, times the window, transformed. */
 void ftl_imp_do_stft(imp *m)
 {
 	struct ftl_attrs_dft *a = NEW_ATTRS(m, dft);
-	ftl_val x = ftl_imp_need(m, 0), step = ftl_imp_need(m, 1), win = ftl_imp_in(m, 2), at, y;
-	ftl_dim st, len, n, frames, d[4];
+	ftl_val x = ftl_imp_need(m, 0), step = ftl_imp_need(m, 1), win = ftl_imp_in(m, 2), at, y, in[3];
+	ftl_dim st, len, n, frames, d[2];
 	uint32_t k;
 
 	if (rank_of(m, x) == 2)
 		x = ftl_imp_unsqueeze(m, x, 2);
 	ftl_imp_want_rank(m, x, 3, 3, "the signal");
+	a->onesided = ftl_imp_i(m, "onesided", 1) != 0;
+	x = with_parts(m, x, a->onesided);
 	if (m->failed)
 		return;
 	if (win)
 		len = ftl_imp_dim(m, win, 0);
 	else if (!ftl_imp_known_dims(m, ftl_imp_need(m, 3), &len, 1, &k))
 		len = FTL_DIM_NONE;
-	if (!ftl_imp_known_dims(m, step, &st, 1, &k) || len == FTL_DIM_NONE || ftl_dim_lo(m->st, st) < 1) {
-		unsupported(m, "frame_step and frame_length must be known at import");
-		return;
-	}
+	if (!ftl_imp_known_dims(m, step, &st, 1, &k) || ftl_dim_lo(m->st, st) < 1)
+		st = FTL_DIM_NONE;
 	n = ftl_imp_dim(m, x, 1);
-	frames = ftl_dim_add(m->st, ftl_dim_div(m->st, ftl_dim_sub(m->st, n, len), st), dim_c(m, 1));
-	d[0] = frames;
-	d[1] = dim_c(m, 1);
-	at = e_mul(m, ftl_imp_reshape(m, ftl_imp_range(m, frames, FTL_I64), 2, d), ftl_imp_dim_scalar(m, st, FTL_I64));
-	at = e_add(m, at, ftl_imp_range(m, len, FTL_I64)); /* [frames, len] */
-	y = ftl_imp_gather(m, x, at, 1);                   /* [b, frames, len, 1 or 2] */
+	in[0] = ftl_imp_scalar(m, FTL_I64, 0);
+	in[1] = len == FTL_DIM_NONE ? scalar_i64(m, ftl_imp_need(m, 3)) : ftl_imp_dim_scalar(m, len, FTL_I64);
+	in[2] = ftl_imp_scalar(m, FTL_I64, 1);
+	if (len != FTL_DIM_NONE && st != FTL_DIM_NONE) {
+		frames = ftl_dim_add(m->st, ftl_dim_div(m->st, ftl_dim_sub(m->st, n, len), st), dim_c(m, 1));
+		d[0] = frames;
+		d[1] = dim_c(m, 1);
+		at = e_mul(m, ftl_imp_reshape(m, ftl_imp_range(m, frames, FTL_I64), 2, d),
+			   ftl_imp_dim_scalar(m, st, FTL_I64));
+	} else {
+		at = frame_starts(m, n, scalar_i64(m, step), in[1]);
+	}
+	if (len != FTL_DIM_NONE)
+		at = e_add(m, at, ftl_imp_range(m, len, FTL_I64)); /* [frames, len] */
+	else
+		at = e_add(m, at, ftl_imp_op(m, FTL_OP_range, NULL, 3, in));
+	y = ftl_imp_gather(m, x, at, 1); /* [b, frames, len, 1 or 2] */
 	if (win)
 		y = e_mul(m, y, ftl_imp_unsqueeze(m, win, 1));
 	a->axis = 2;
-	a->onesided = ftl_imp_i(m, "onesided", 1) != 0;
 	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_dft, a, 1, &y));
 }

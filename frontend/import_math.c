@@ -264,10 +264,11 @@ void ftl_imp_do_reduce_log_sum_exp(imp *m)
 }
 
 /* An axis that only run time knows is brought between the two others of a view. */
-void ftl_imp_do_cum_sum(imp *m)
+void ftl_imp_do_cumulate(imp *m)
 {
 	ftl_val x = ftl_imp_need(m, 0), axis_in = ftl_imp_need(m, 1), y;
-	struct ftl_attrs_cum_sum *a = NEW_ATTRS(m, cum_sum);
+	ftl_op op = m->cur->row->op;
+	struct ftl_attrs_cum_sum *a = ftl_attrs_default(m->g, op); /* cum_prod's are the same */
 	int r = rank_of(m, x);
 	int64_t axis;
 	uint32_t n;
@@ -276,7 +277,7 @@ void ftl_imp_do_cum_sum(imp *m)
 	a->reverse = ftl_imp_i(m, "reverse", 0) != 0;
 	if (ftl_imp_known_i64s(m, axis_in, &axis, 1, &n) && n == 1) {
 		a->axis = ftl_imp_axis(m, axis, r);
-		ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_cum_sum, a, 1, &x));
+		ftl_imp_out(m, 0, ftl_imp_op(m, op, a, 1, &x));
 		return;
 	}
 	ftl_imp_want_rank(m, x, 1, FTL_MAX_RANK, "the input");
@@ -284,7 +285,7 @@ void ftl_imp_do_cum_sum(imp *m)
 		return;
 	a->axis = 1;
 	y = ftl_imp_reshape_to(m, x, ftl_imp_around(m, ftl_imp_shape(m, x), ftl_imp_axis_of(m, axis_in, r), r));
-	y = ftl_imp_op(m, FTL_OP_cum_sum, a, 1, &y);
+	y = ftl_imp_op(m, op, a, 1, &y);
 	ftl_imp_out(m, 0, ftl_imp_reshape(m, y, r, ftl_imp_type(m, x)->dims));
 }
 

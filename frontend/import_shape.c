@@ -545,41 +545,64 @@ void ftl_imp_do_pad(imp *m)
 	ftl_imp_out(m, 0, zero ? x : ftl_imp_op(m, FTL_OP_pad, a, in[1] ? 2 : 1, in));
 }
 
+/* What is too long loses both ends, then what is too short gains them; the odd element is the last one. */
+static ftl_val crop_pad_runtime(imp *m, ftl_val x, uint32_t n, const int64_t *axes, ftl_val want)
+{
+	struct ftl_attrs_slice *cut = NEW_ATTRS(m, slice);
+	struct ftl_attrs_pad *a = NEW_ATTRS(m, pad);
+	ftl_val have = ftl_imp_gather(m, ftl_imp_shape(m, x), ftl_imp_i64s(m, n, axes), 0), zero = e_num(m, want, 0),
+		two = e_num(m, want, 2), start, more, part[2], in[3] = {x};
+
+	start = e_div(m, op2(m, FTL_OP_max, e_sub(m, have, want), zero), two);
+	in[1] = start;
+	in[2] = e_add(m, start, op2(m, FTL_OP_min, have, want));
+	cut->axes = a->axes = ftl_imp_ints_copy(m, n, axes);
+	in[0] = ftl_imp_op(m, FTL_OP_slice, cut, 3, in);
+	more = op2(m, FTL_OP_max, e_sub(m, want, have), zero);
+	part[0] = e_div(m, more, two);
+	part[1] = e_sub(m, more, part[0]);
+	in[1] = 0;
+	in[2] = ftl_imp_concat(m, 0, 2, part);
+	return ftl_imp_op(m, FTL_OP_pad, a, 3, in);
+}
+
 void ftl_imp_do_center_crop_pad(imp *m)
 {
 	ftl_val x = ftl_imp_need(m, 0), shape = ftl_imp_need(m, 1);
-	int64_t axes[FTL_MAX_RANK];
-	ftl_dim want[FTL_MAX_RANK], two = dim_c(m, 2);
+	int64_t axes[FTL_MAX_RANK], given;
+	ftl_dim want[FTL_MAX_RANK], two = dim_c(m, 2), none = dim_c(m, 0);
 	int r = rank_of(m, x);
 	ftl_ints l = ftl_imp_ints(m, "axes");
-	uint32_t n;
+	uint32_t n = l.n ? l.n : (uint32_t)r, have = n;
+	bool known = ftl_imp_known_dims(m, shape, want, FTL_MAX_RANK, &have);
 
-	if (!ftl_imp_known_dims(m, shape, want, FTL_MAX_RANK, &n)) {
-		unsupported(m, "the target shape must be known at import");
+	if (!known && ftl_dim_is_const(m->st, ftl_imp_dim(m, shape, 0), &given))
+		have = given > FTL_MAX_RANK ? FTL_MAX_RANK + 1 : (uint32_t)given;
+	if (!m->failed && (have != n || n > (uint32_t)r))
+		bad_model(m, "has %u sizes for %u axes", have, n);
+	for (uint32_t i = 0; i < n && !m->failed; i++)
+		axes[i] = ftl_imp_axis(m, l.n ? l.v[i] : (int64_t)i, r);
+	if (m->failed)
+		return;
+	if (!known) {
+		ftl_imp_out(m, 0, crop_pad_runtime(m, x, n, axes, ftl_imp_vector(m, shape)));
 		return;
 	}
-	if ((l.n ? l.n : (uint32_t)r) != n) {
-		bad_model(m, "has %u sizes for %u axes", n, l.n ? l.n : (uint32_t)r);
-		return;
-	}
-	for (uint32_t i = 0; i < n && !m->failed; i++) {
-		int at = ftl_imp_axis(m, l.n ? l.v[i] : (int64_t)i, r);
-		ftl_dim have = ftl_imp_dim(m, x, at);
-		int smaller = ftl_dim_known_le(m->st, want[i], have);
-		if (smaller < 0) {
-			unsupported(m, "whether axis %d is cropped or padded must be known at import", at);
-		} else if (smaller) {
-			ftl_dim start = ftl_dim_div(m->st, ftl_dim_sub(m->st, have, want[i]), two);
-			x = ftl_imp_slice(m, x, at, start, want[i]);
-		} else {
-			struct ftl_attrs_pad *a = NEW_ATTRS(m, pad);
-			ftl_dim more = ftl_dim_sub(m->st, want[i], have), before = ftl_dim_div(m->st, more, two);
-			ftl_dim pads[2] = {before, ftl_dim_sub(m->st, more, before)};
-			axes[0] = at;
-			a->axes = ftl_imp_ints_copy(m, 1, axes);
-			a->pads = ftl_imp_dims_copy(m, 2, pads);
-			x = ftl_imp_op(m, FTL_OP_pad, a, 1, &x);
-		}
+	for (uint32_t i = 0; i < n; i++) {
+		ftl_dim size = ftl_imp_dim(m, x, (int)axes[i]), extra = ftl_dim_sub(m->st, size, want[i]), pads[2];
+		struct ftl_attrs_pad *a = NEW_ATTRS(m, pad);
+
+		extra = ftl_dim_max(m->st, extra, none);
+		x = ftl_imp_slice(m, x, (int)axes[i], ftl_dim_div(m->st, extra, two),
+				  ftl_dim_min(m->st, size, want[i]));
+		extra = ftl_dim_max(m->st, ftl_dim_sub(m->st, want[i], size), none);
+		if (extra == none)
+			continue;
+		pads[0] = ftl_dim_div(m->st, extra, two);
+		pads[1] = ftl_dim_sub(m->st, extra, pads[0]);
+		a->axes = ftl_imp_ints_copy(m, 1, &axes[i]);
+		a->pads = ftl_imp_dims_copy(m, 2, pads);
+		x = ftl_imp_op(m, FTL_OP_pad, a, 1, &x);
 	}
 	ftl_imp_out(m, 0, x);
 }

@@ -105,6 +105,55 @@ static void cumulated_axis_may_be_unknown(void **state)
 	assert_string_equal(result_shape(f, 0), "3,?b,5");
 }
 
+static void transformed_axis_may_be_unknown(void **state)
+{
+	fix *f = *state;
+
+	op(f, "DFT", "x - l", "3,?b,5,1", "");
+	f->opset[0].version = 20;
+	rank(f, 4);
+}
+
+static void frames_may_be_of_unknown_length(void **state)
+{
+	fix *f = *state;
+
+	input(f, "s", 7, "");
+	op(f, "STFT", "x s - l", "2,?n,1", "");
+	rank(f, 4);
+}
+
+static void crop_or_pad_is_decided_by_sizes(void **state)
+{
+	fix *f = *state;
+
+	op(f, "CenterCropPad", "x l", "?a,?b", "2");
+	rank(f, 2);
+	f->graph.input[1] = info(f, "l", 7, "3");
+	bad(f, FTL_ERR_MODEL, "has 3 sizes for 2 axes");
+}
+
+static void image_of_unknown_size_has_its_rank(void **state)
+{
+	fix *f = *state;
+
+	op(f, "Col2Im", "x l l", "1,12,?n", "2");
+	rank(f, 4);
+	assert_true(has(f, "scatter_nd"));
+}
+
+static void resize_to_unknown_sizes_may_keep_the_aspect_ratio(void **state)
+{
+	fix *f = *state;
+	Onnx__NodeProto *n = op(f, "Resize", "x - - l", "1,3,?h,?w", "2");
+	Onnx__AttributeProto *a = attr(f, n, "axes", 7);
+
+	PUSH(f, a->ints, a->n_ints, 2);
+	PUSH(f, a->ints, a->n_ints, 3);
+	attr_s(f, n, "keep_aspect_ratio_policy", "not_larger");
+	rank(f, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -117,6 +166,11 @@ int main(void)
 		T(unsqueezed_rank_has_its_limit),
 		T(pads_of_unknown_axes_keep_the_rank),
 		T(cumulated_axis_may_be_unknown),
+		T(transformed_axis_may_be_unknown),
+		T(frames_may_be_of_unknown_length),
+		T(crop_or_pad_is_decided_by_sizes),
+		T(image_of_unknown_size_has_its_rank),
+		T(resize_to_unknown_sizes_may_keep_the_aspect_ratio),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,14 +109,17 @@ ftl_status ftl_infer_op_arg_reduce(ftl_infer *f)
 	return ftl_hook_out(f, 0, FTL_I64, rank, dims);
 }
 
-ftl_status ftl_infer_op_cum_sum(ftl_infer *f)
+ftl_status ftl_infer_op_cumulate(ftl_infer *f)
 {
+	/* cum_sum and cum_prod have the same row of attributes */
 	const struct ftl_attrs_cum_sum *a = FTL_ATTRS(ftl_infer_self(f), cum_sum);
-	ftl_dim v[FTL_MAX_SYM], sum = ftl_hook_const(f, 0);
+	bool product = ftl_infer_self(f)->op == FTL_OP_cum_prod;
+	ftl_dim v[FTL_MAX_SYM], so_far = ftl_hook_const(f, product);
 	const ftl_dim *c;
 	uint32_t n;
 	int axis;
 
+	_Static_assert(sizeof(struct ftl_attrs_cum_sum) == sizeof(struct ftl_attrs_cum_prod), "same layout");
 	FTL_TRY(ftl_hook_args(f, 1));
 	FTL_TRY(ftl_hook_want_number(f, 0));
 	FTL_TRY(ftl_infer_axis(f, a->axis, ftl_infer_in(f, 0)->rank, &axis));
@@ -126,10 +129,10 @@ ftl_status ftl_infer_op_cum_sum(ftl_infer *f)
 		return FTL_OK;
 	for (uint32_t i = 0; i < n; i++) {
 		uint32_t at = a->reverse ? n - 1 - i : i;
-		ftl_dim before = sum;
+		ftl_dim before = so_far;
 
-		sum = ftl_dim_add(f->g->st, sum, c[at]);
-		v[at] = a->exclusive ? before : sum;
+		so_far = product ? ftl_dim_mul(f->g->st, before, c[at]) : ftl_dim_add(f->g->st, before, c[at]);
+		v[at] = a->exclusive ? before : so_far;
 	}
 	ftl_hook_set(f, 0, v, n);
 	return FTL_OK;

@@ -361,18 +361,19 @@ ftl_status ftl_nest_hardmax(ftl_lo *lo, ftl_node_id id)
 	return FTL_OK;
 }
 
-/* ---- cum_sum ---- */
+/* ---- cum_sum, cum_prod ---- */
 
-/* One sum per row, or per lane where the last axis is another one. */
-ftl_status ftl_nest_cum_sum(ftl_lo *lo, ftl_node_id id)
+/* One sum or product per row, or per lane where the last axis is another one. */
+ftl_status ftl_nest_cumulate(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_graph *g = ftl_lo_graph(lo);
 	const ftl_node *n = ftl_node_get(g, id);
-	const struct ftl_attrs_cum_sum *a = FTL_ATTRS(n, cum_sum);
+	const struct ftl_attrs_cum_sum *a = FTL_ATTRS(n, cum_sum); /* cum_prod's are the same */
+	bool product = n->op == FTL_OP_cum_prod;
 	const ftl_type *x = ftl_type_of(g, n->in[0]);
 	int rank = x->rank, axis = ftl_u_axis(a->axis, rank), last = rank - 1;
 	uint32_t mask = ((1u << rank) - 1) & ~(1u << axis) & ~(1u << last);
-	ftl_kern *k = ftl_kern_begin(lo, id, "cum_sum");
+	ftl_kern *k = ftl_kern_begin(lo, id, ftl_op_get(n->op)->name);
 	ftl_kb *b = ftl_kern_b(k);
 	ftl_kv idx[FTL_MAX_RANK], zero = ftl_k_i64(b, 0), one = ftl_k_i64(b, 1), size = ftl_kern_dim(k, x->dims[axis]);
 	ftl_dim across = axis == last ? ftl_u_const(lo, 1) : x->dims[last];
@@ -381,13 +382,13 @@ ftl_status ftl_nest_cum_sum(ftl_lo *lo, ftl_node_id id)
 	ftl_u_grid_index(k, x, mask, ftl_kern_grid(k), idx);
 	for (ftl_vloop l = ftl_vloop_begin(k, zero, ftl_kern_dim(k, across), ftl_u_width(k, x->dtype, across));
 	     ftl_vloop_next(&l);) {
-		ftl_kv acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(t, l.lanes), 0)), before, after;
+		ftl_kv acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(t, l.lanes), product)), before, after;
 		ftl_kscope s = ftl_k_for(b, zero, size, 1);
 
 		idx[last] = l.i;
 		idx[axis] = a->reverse ? ftl_k2(b, FTL_K_sub, ftl_k2(b, FTL_K_sub, size, one), s.index) : s.index;
 		before = ftl_k_get(b, acc);
-		after = ftl_k2(b, FTL_K_add, before, ftl_read(k, n->in[0], idx));
+		after = ftl_k2(b, product ? FTL_K_mul : FTL_K_add, before, ftl_read(k, n->in[0], idx));
 		ftl_k_set(b, acc, after);
 		ftl_write(k, n->out[0], idx, a->exclusive ? before : after);
 		ftl_k_end(b, &s);
