@@ -9,15 +9,15 @@
 static void col2im_runtime(imp *m, ftl_val x)
 {
 	ftl_ints dil = ftl_imp_ints(m, "dilations"), str = ftl_imp_ints(m, "strides"), pads = ftl_imp_ints(m, "pads");
-	ftl_val image = ftl_imp_vector(m, ftl_imp_need(m, 1)), block = ftl_imp_vector(m, ftl_imp_need(m, 2)), shape, one,
-		zero, size, length, many, behind, k, l, place = 0, inside = 0, part[4], in[3], y;
+	ftl_val image = ftl_imp_vector(m, ftl_imp_need(m, 1)), block = ftl_imp_vector(m, ftl_imp_need(m, 2)), shape,
+		one, zero, size, length, many, behind, k, l, place = 0, inside = 0, part[4], in[3], y;
 	int64_t n = ftl_imp_const_dim(m, image, 0, "the number of axes");
 	struct ftl_attrs_scatter_nd *add = NEW_ATTRS(m, scatter_nd);
 	struct ftl_attrs_fill *f = NEW_ATTRS(m, fill);
 	static const int to_rows[] = {2, 3, 0, 1};
 
-	if (!m->failed && (n < 1 || n > MAX_SPATIAL || (dil.n && dil.n != n) || (str.n && str.n != n) ||
-			   (pads.n && pads.n != 2 * n)))
+	if (!m->failed &&
+	    (n < 1 || n > MAX_SPATIAL || (dil.n && dil.n != n) || (str.n && str.n != n) || (pads.n && pads.n != 2 * n)))
 		bad_model(m, "image_shape, dilations, strides and pads do not fit each other");
 	for (int64_t i = 0; i < n && !m->failed; i++)
 		if ((str.n && str.v[i] <= 0) || (dil.n && dil.v[i] <= 0))
@@ -65,8 +65,8 @@ static void col2im_runtime(imp *m, ftl_val x)
 	in[0] = ftl_imp_op(m, FTL_OP_fill, f, 1, in);
 	in[1] = ftl_imp_unsqueeze(m, ftl_imp_reshape_to(m, place, e_mul(m, part[2], part[3])), 1);
 	in[2] = ftl_imp_transpose(m, ftl_imp_reshape_to(m, x, ftl_imp_concat(m, 0, 4, part)), to_rows);
-	in[2] = ftl_imp_reshape_to(
-		m, in[2], ftl_imp_concat(m, 0, 2, (const ftl_val[]){e_mul(m, part[2], part[3]), many}));
+	in[2] = ftl_imp_reshape_to(m, in[2],
+				   ftl_imp_concat(m, 0, 2, (const ftl_val[]){e_mul(m, part[2], part[3]), many}));
 	add->reduction = "add";
 	y = ftl_imp_op(m, FTL_OP_scatter_nd, add, 3, in);
 	y = ftl_imp_op(m, FTL_OP_slice, NULL, 3, (const ftl_val[]){y, zero, length});

@@ -320,8 +320,8 @@ static void row_ops_agree_along_all_axes(void **state)
 	} ops[] = {{"softmax", "f32", NULL},     {"softmax", "f16", NULL},  {"softmax", "f64", NULL},
 		   {"log_softmax", "f32", NULL}, {"hardmax", "f32", NULL},  {"layer_norm", "f32", NULL},
 		   {"layer_norm", "bf16", NULL}, {"rms_norm", "f32", NULL}, {"cum_sum", "f32", NULL},
-		   {"cum_sum", "i32", NULL},     {"cum_prod", "f32", NULL},    {"cum_prod", "i64", NULL},
-		   {"arg_max", "i32", "i64"}, {"arg_min", "f32", "i64"}};
+		   {"cum_sum", "i32", NULL},     {"cum_prod", "f32", NULL}, {"cum_prod", "i64", NULL},
+		   {"arg_max", "i32", "i64"},    {"arg_min", "f32", "i64"}};
 	static const char *const kept[] = {"[1,?b,?d]", "[?a,1,?d]", "[?a,?b,1]"};
 	struct fix *f = *state;
 
