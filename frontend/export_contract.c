@@ -171,6 +171,20 @@ void ftl_exp_do_conv_transpose(exporter *x, ftl_node_id id)
 	ftl_exp_i(x, o, "group", a->group);
 }
 
+void ftl_exp_do_deform_conv(exporter *x, ftl_node_id id)
+{
+	ATTRS_OF(deform_conv);
+	const char *in[5];
+	Onnx__NodeProto *o;
+
+	for (uint32_t k = 0; k < 5; k++)
+		in[k] = ftl_exp_in(x, id, k);
+	o = node(x, id, "DeformConv", 5, in);
+	window(x, o, a->strides, a->pads, &a->dilations);
+	ftl_exp_i(x, o, "group", a->group);
+	ftl_exp_i(x, o, "offset_group", a->offset_group);
+}
+
 void ftl_exp_do_max_pool(exporter *x, ftl_node_id id)
 {
 	ATTRS_OF(max_pool);

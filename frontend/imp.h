@@ -274,6 +274,17 @@ ftl_val ftl_imp_rope(imp *m, ftl_val x, ftl_val cos, ftl_val sin, int rotary, bo
 ftl_val ftl_imp_gelu(imp *m, ftl_val x, const char *approximate);
 ftl_val ftl_imp_conv(imp *m, ftl_val x, ftl_val w, ftl_val bias); /* with the current node's attributes */
 
+/* The window of a convolution or pool from the current node's attributes: pads are explicit. */
+#define IMP_MAX_SPATIAL (FTL_MAX_RANK - 2)
+typedef struct imp_window {
+	int n; /* spatial axes */
+	int64_t strides[IMP_MAX_SPATIAL], dilations[IMP_MAX_SPATIAL];
+	ftl_dim kernel[IMP_MAX_SPATIAL];
+	ftl_dim pads[2 * IMP_MAX_SPATIAL];
+} imp_window;
+bool ftl_imp_conv_window(imp *m, ftl_val x, ftl_val wt, imp_window *w); /* kernel from the weight */
+bool ftl_imp_pool_window(imp *m, ftl_val x, imp_window *w);             /* from kernel_shape */
+
 #define IMPORT_FN(domain, name, since, until, op, fn) imp_fn ftl_imp_do_##fn;
 #include "import_table.def"
 

@@ -3,14 +3,8 @@
 
 #include "imp.h"
 
-#define MAX_SPATIAL (FTL_MAX_RANK - 2)
-
-typedef struct window {
-	int n; /* spatial axes */
-	int64_t strides[MAX_SPATIAL], dilations[MAX_SPATIAL];
-	ftl_dim kernel[MAX_SPATIAL];
-	ftl_dim pads[2 * MAX_SPATIAL];
-} window;
+#define MAX_SPATIAL IMP_MAX_SPATIAL
+typedef imp_window window;
 
 /* kernel NULL: from attribute kernel_shape. */
 static bool read_window(imp *m, ftl_val x, const ftl_dim *kernel, window *w)
@@ -104,6 +98,24 @@ static ftl_val conv(imp *m, ftl_val x, ftl_val wt, ftl_val bias)
 	a->pads = ftl_imp_dims_copy(m, 2 * (uint32_t)w.n, w.pads);
 	a->group = ftl_imp_i(m, "group", 1);
 	return ftl_imp_op(m, FTL_OP_conv, a, bias ? 3 : 2, (const ftl_val[]){x, wt, bias});
+}
+
+bool ftl_imp_conv_window(imp *m, ftl_val x, ftl_val wt, imp_window *w)
+{
+	ftl_dim kernel[MAX_SPATIAL];
+
+	if (!kernel_of(m, x, wt, kernel) || !read_window(m, x, kernel, w))
+		return false;
+	pad_same(m, x, w);
+	return true;
+}
+
+bool ftl_imp_pool_window(imp *m, ftl_val x, imp_window *w)
+{
+	if (!read_window(m, x, NULL, w))
+		return false;
+	pad_same(m, x, w);
+	return true;
 }
 
 void ftl_imp_do_conv(imp *m)

@@ -582,6 +582,22 @@ static ftl_status check_avg_pool(const binding *c)
 	return FTL_OK;
 }
 
+/* Regions of images: each of the images' axes is looked up by data. */
+static ftl_status check_regions(const binding *c)
+{
+	const ftl_type *x = in_type(c, 0);
+
+	if (has(c, 2))
+		ftl_u_check_eq(c->lo, c->n, in_type(c, 1)->dims[0], in_type(c, 2)->dims[0],
+			       "as many images as regions are needed");
+	ftl_u_check_eq(c->lo, c->n, in_type(c, 1)->dims[1], ftl_u_const(c->lo, has(c, 2) ? 4 : 5),
+		       "the regions have another number of corners");
+	for (int d = 0; d < x->rank; d++)
+		if (d != 1)
+			ftl_u_check_nonempty(c->lo, c->n, x->dims[d], ftl_type_numel(c->g, out_type(c, 0)));
+	return FTL_OK;
+}
+
 /* Scale and bias of a normalization broadcast to x. */
 static ftl_status check_norm(const binding *c)
 {
@@ -627,6 +643,8 @@ ftl_status ftl_bind_dynamic(ftl_lo *lo, ftl_node_id id)
 		[FTL_OP_dequantize] = check_dequantize,
 		[FTL_OP_grid_sample] = check_grid_sample,
 		[FTL_OP_avg_pool] = check_avg_pool,
+		[FTL_OP_roi_align] = check_regions,
+		[FTL_OP_max_roi_pool] = check_regions,
 		[FTL_OP_concat] = bind_concat,
 		[FTL_OP_layer_norm] = check_norm,
 		[FTL_OP_rms_norm] = check_norm,

@@ -7,36 +7,17 @@
  *   direct          depthwise and other thin groups, where a GEMM would have one row: vectors of output positions,
  *                   accumulating over the kernel's taps. This is also the naive nest.
  * conv_transpose gathers: each output position sums the taps that reach it. */
-#include "kernels/lower/contract.h"
+#include "kernels/lower/conv.h"
 
-enum { MAX_SPATIAL = FTL_MAX_RANK - 2, GEMM_ROWS = 4 };
+enum { GEMM_ROWS = 4 };
 
-struct conv {
-	ftl_contract c; /* first */
-	const ftl_node *n;
-	ftl_val x, w, bias;
-	int nd; /* spatial dims */
-	int64_t stride[MAX_SPATIAL], dilation[MAX_SPATIAL], group;
-	ftl_dim pad[2 * MAX_SPATIAL]; /* begins, then ends */
-	ftl_dim in[MAX_SPATIAL];      /* padded input size */
-	ftl_dim cg, og;               /* channels per group, in and out */
-	const ftl_type *xt, *wt, *ot;
-	ftl_kv src; /* program value: the padded input in compute type or x itself */
-	ftl_dtype src_mem;
-};
-
-static ftl_dim dim_product(ftl_symtab *st, const ftl_dim *d, int n)
+ftl_dim ftl_conv_product(ftl_symtab *st, const ftl_dim *d, int n)
 {
 	ftl_dim p = ftl_dim_const(st, 1);
 
 	for (int i = 0; i < n; i++)
 		p = ftl_dim_mul(st, p, d[i]);
 	return p;
-}
-
-static int64_t at_or(ftl_ints l, int i, int64_t or)
-{
-	return (uint32_t)i < l.n ? l.v[i] : or ;
 }
 
 /* The padded copy: [N, C, in...], zeros around x. */
@@ -63,7 +44,7 @@ static void pad_input(struct conv *v)
 	for (int d = 0; d < v->nd; d++)
 		dims[d + 2] = v->in[d];
 	v->src = ftl_lo_temp(
-		lo, ftl_dim_mul(st, dim_product(st, dims, r), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(v->src_mem))));
+		lo, ftl_dim_mul(st, ftl_conv_product(st, dims, r), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(v->src_mem))));
 	k = ftl_kern_begin(lo, v->c.node, "pad");
 	b = ftl_kern_b(k);
 	ptr = ftl_kern_arg(k, v->src);
@@ -97,7 +78,7 @@ static void pad_input(struct conv *v)
 		ftl_k_store(b, ptr, lin, x);
 	}
 	ftl_k_end(b, &s);
-	ftl_kern_launch(k, ftl_lo_dim(lo, dim_product(st, dims, r - 1)), 512);
+	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_conv_product(st, dims, r - 1)), 512);
 }
 
 /* Where the patch of output position `pos` (linear, maybe lanes) starts inside a channel of the padded input. */
@@ -128,7 +109,7 @@ static ftl_kv tap_offset(struct conv *v, ftl_kern *k, ftl_kv tap)
 
 static ftl_dim channel_size(struct conv *v)
 {
-	return dim_product(v->c.lo->g->st, v->in, v->nd);
+	return ftl_conv_product(v->c.lo->g->st, v->in, v->nd);
 }
 
 /* ---- implicit GEMM ---- */
@@ -219,7 +200,7 @@ static ftl_kv pack_patches(struct conv *v)
 	int64_t panel = ftl_contract_panel(c);
 	ftl_dim panels = ftl_dim_ceildiv(st, c->n, ftl_dim_const(st, panel)),
 		pieces = ftl_dim_mul(st, panels, c->batch);
-	ftl_dim taps = dim_product(st, v->wt->dims + 2, v->nd);
+	ftl_dim taps = ftl_conv_product(st, v->wt->dims + 2, v->nd);
 	ftl_kern *k = ftl_kern_begin(lo, c->node, "patches");
 	ftl_kb *b = ftl_kern_b(k);
 	ftl_kv dst = ftl_lo_temp(lo, ftl_dim_mul(st, ftl_dim_mul(st, pieces, c->k),
@@ -271,15 +252,10 @@ static ftl_kv pack_patches(struct conv *v)
 	return dst;
 }
 
-static ftl_status emit_gemm(struct conv *v)
+ftl_status ftl_conv_gemm(struct conv *v, bool plain)
 {
 	ftl_contract *c = &v->c;
-	bool plain = true;
-	int64_t one;
 
-	for (int d = 0; d < v->nd; d++)
-		plain &= v->stride[d] == 1 && v->in[d] == v->ot->dims[d + 2] &&
-			 ftl_dim_is_const(c->lo->g->st, v->wt->dims[d + 2], &one) && one == 1;
 	c->packed = !plain;
 	c->b_ptr = plain ? v->src : pack_patches(v);
 	c->b_mem = plain ? v->src_mem : c->t;
@@ -292,6 +268,17 @@ static ftl_status emit_gemm(struct conv *v)
 	return ftl_contract_emit(c);
 }
 
+static ftl_status emit_gemm(struct conv *v)
+{
+	bool plain = true;
+	int64_t one;
+
+	for (int d = 0; d < v->nd; d++)
+		plain &= v->stride[d] == 1 && v->in[d] == v->ot->dims[d + 2] &&
+			 ftl_dim_is_const(v->c.lo->g->st, v->wt->dims[d + 2], &one) && one == 1;
+	return ftl_conv_gemm(v, plain);
+}
+
 /* ---- direct ---- */
 
 static ftl_status emit_direct(struct conv *v)
@@ -300,13 +287,13 @@ static ftl_status emit_direct(struct conv *v)
 	ftl_symtab *st = lo->g->st;
 	ftl_kern *k = ftl_kern_begin(lo, v->c.node, "conv");
 	ftl_kb *b = ftl_kern_b(k);
-	ftl_dim taps = dim_product(st, v->wt->dims + 2, v->nd), rows;
+	ftl_dim taps = ftl_conv_product(st, v->wt->dims + 2, v->nd), rows;
 	ftl_kv idx[FTL_MAX_RANK], g, chan, w0, src = ftl_kern_arg(k, v->src), last_stride;
 	int r = v->nd + 2;
 	int64_t one = v->stride[v->nd - 1];
 
 	v->c.kern = k;
-	rows = dim_product(st, v->ot->dims, r - 1);
+	rows = ftl_conv_product(st, v->ot->dims, r - 1);
 	ftl_delinear(k, v->ot->dims, r - 1, ftl_kern_grid(k), idx);
 	g = ftl_k2(b, FTL_K_div, idx[1], ftl_kern_dim(k, v->og));
 	chan = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, idx[0], ftl_kern_dim(k, v->xt->dims[1])),
@@ -347,7 +334,7 @@ static ftl_status emit_direct(struct conv *v)
 	return FTL_OK;
 }
 
-static void describe(struct conv *v, ftl_lo *lo, ftl_node_id id)
+void ftl_conv_describe(struct conv *v, ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);
 
@@ -374,11 +361,11 @@ ftl_status ftl_nest_conv(ftl_lo *lo, ftl_node_id id)
 	ftl_contract *c = &v->c;
 	int64_t og;
 
-	describe(v, lo, id);
+	ftl_conv_describe(v, lo, id);
 	v->group = at->group;
 	for (int d = 0; d < v->nd; d++) {
-		v->stride[d] = at_or(at->strides, d, 1);
-		v->dilation[d] = at_or(at->dilations, d, 1);
+		v->stride[d] = ftl_conv_or(at->strides, d, 1);
+		v->dilation[d] = ftl_conv_or(at->dilations, d, 1);
 		v->pad[d] = at->pads.n ? at->pads.v[d] : ftl_dim_const(st, 0);
 		v->pad[d + v->nd] = at->pads.n ? at->pads.v[d + v->nd] : ftl_dim_const(st, 0);
 		v->in[d] = ftl_dim_add(st, v->xt->dims[d + 2], ftl_dim_add(st, v->pad[d], v->pad[d + v->nd]));
@@ -391,8 +378,8 @@ ftl_status ftl_nest_conv(ftl_lo *lo, ftl_node_id id)
 				   ftl_lo_dim(lo, ftl_dim_mul(st, v->cg, ftl_dim_const(st, v->group)))),
 			    ftl_lo_msg(lo, v->n, "the input's channels do not fit the weights"));
 	c->m = v->og;
-	c->n = dim_product(st, v->ot->dims + 2, v->nd);
-	c->k = dim_product(st, v->wt->dims + 1, v->nd + 1);
+	c->n = ftl_conv_product(st, v->ot->dims + 2, v->nd);
+	c->k = ftl_conv_product(st, v->wt->dims + 1, v->nd + 1);
 	c->batch = ftl_dim_mul(st, v->xt->dims[0], ftl_dim_const(st, v->group));
 	ftl_contract_shape(c);
 	pad_input(v);
@@ -414,9 +401,9 @@ ftl_status ftl_nest_conv_transpose(ftl_lo *lo, ftl_node_id id)
 	ftl_kscope row, ic, tap, s;
 	int r;
 
-	describe(v, lo, id);
+	ftl_conv_describe(v, lo, id);
 	r = v->nd + 2;
-	taps = dim_product(st, v->wt->dims + 2, v->nd);
+	taps = ftl_conv_product(st, v->wt->dims + 2, v->nd);
 	v->cg = ftl_dim_div(st, v->xt->dims[1], ftl_dim_const(st, at->group));
 	v->og = v->wt->dims[1];
 	ftl_delinear(k, v->ot->dims, r - 1, ftl_kern_grid(k), idx);
@@ -429,11 +416,11 @@ ftl_status ftl_nest_conv_transpose(ftl_lo *lo, ftl_node_id id)
 	ftl_delinear(k, v->wt->dims + 2, v->nd, tap.index, t);
 	ok = ftl_k_int(b, FTL_KT_BOOL, 1);
 	for (int d = 0; d < v->nd; d++) {
-		ftl_kv stride = ftl_k_i64(b, at_or(at->strides, d, 1));
+		ftl_kv stride = ftl_k_i64(b, ftl_conv_or(at->strides, d, 1));
 		ftl_kv pad = at->pads.n ? ftl_kern_dim(k, at->pads.v[d]) : ftl_k_i64(b, 0);
 		ftl_kv o = ftl_k2(b, FTL_K_add, idx[d + 2], pad), q;
 
-		o = ftl_k2(b, FTL_K_sub, o, ftl_k2(b, FTL_K_mul, t[d], ftl_k_i64(b, at_or(at->dilations, d, 1))));
+		o = ftl_k2(b, FTL_K_sub, o, ftl_k2(b, FTL_K_mul, t[d], ftl_k_i64(b, ftl_conv_or(at->dilations, d, 1))));
 		q = ftl_k2(b, FTL_K_div, o, stride);
 		ok = ftl_k2(b, FTL_K_and, ok, ftl_k2(b, FTL_K_le, ftl_k_i64(b, 0), o));
 		ok = ftl_k2(b, FTL_K_and, ok, ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_mul, q, stride), o));
@@ -457,6 +444,6 @@ ftl_status ftl_nest_conv_transpose(ftl_lo *lo, ftl_node_id id)
 		y = ftl_k2(b, FTL_K_add, y, ftl_k_cast(b, ftl_read_flat(k, v->bias, idx[1], 1), v->c.t));
 	ftl_write(k, v->c.out, idx, y);
 	ftl_k_end(b, &row);
-	ftl_kern_launch(k, ftl_lo_dim(lo, dim_product(st, v->ot->dims, r - 1)), 4096);
+	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_conv_product(st, v->ot->dims, r - 1)), 4096);
 	return FTL_OK;
 }

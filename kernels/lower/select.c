@@ -3,19 +3,6 @@
  * serial: their order is the meaning. unique sorts (stable merge sort, n log n). */
 #include "util.h"
 
-/* The program learns that dim (a symbol, or what is known of it) is the i64 at ptr. */
-static void bind_count(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_kv ptr)
-{
-	ftl_kb *b = ftl_lo_main(lo);
-	ftl_kv count = ftl_k_load(b, FTL_I64, ptr, ftl_k_i64(b, 0), 1);
-
-	if (ftl_dim_get(ftl_lo_graph(lo)->st, dim)->kind == FTL_DIM_SYM && !ftl_lo_bound(lo, dim))
-		ftl_lo_bind(lo, dim, count);
-	else
-		ftl_k_check(b, ftl_k2(b, FTL_K_eq, count, ftl_lo_dim(lo, dim)),
-			    ftl_lo_msg(lo, n, "the count differs from the known shape"));
-}
-
 static ftl_kv i64s(ftl_lo *lo, ftl_dim n)
 {
 	return ftl_lo_temp(lo, ftl_dim_mul(ftl_lo_graph(lo)->st, n, ftl_u_const(lo, 8)));
@@ -56,7 +43,7 @@ ftl_status ftl_nest_non_zero(ftl_lo *lo, ftl_node_id id)
 		ftl_acc_put(k, &acc, ftl_k_cast(b, is_true(b, ftl_read_flat(k, n->in[0], l.base, l.lanes)), FTL_I64));
 	ftl_k_store(b, ftl_kern_arg(k, meta), ftl_k_i64(b, 0), ftl_acc_end(k, &acc));
 	ftl_kern_launch(k, ftl_k_i64(ftl_lo_main(lo), 1), ftl_u_cost(lo, numel, 1));
-	bind_count(lo, n, found, meta);
+	ftl_u_bind_count(lo, n, found, meta);
 
 	k = ftl_kern_begin(lo, id, "non_zero");
 	b = ftl_kern_b(k);
@@ -149,7 +136,7 @@ ftl_status ftl_nest_compress(ftl_lo *lo, ftl_node_id id)
 	ftl_k_end(b, &f);
 	ftl_k_store(b, ftl_kern_arg(k, meta), ftl_k_i64(b, 0), ftl_k_get(b, pos));
 	ftl_kern_launch(k, ftl_k_i64(ftl_lo_main(lo), 1), ftl_u_cost(lo, conds, 3));
-	bind_count(lo, n, count, meta);
+	ftl_u_bind_count(lo, n, count, meta);
 	take(lo, id, &s, count, order);
 	return FTL_OK;
 }
@@ -208,52 +195,22 @@ static ftl_kv compare(const uniq *u, ftl_kv p, ftl_kv q)
 	return ftl_k_get(b, r);
 }
 
-/* perm = the slices' numbers in stable ascending order */
-static void sort(const uniq *u)
+static ftl_kv slice_before(void *user, ftl_kv p, ftl_kv q)
 {
-	ftl_kb *b = u->b;
-	ftl_kv n = ftl_kern_dim(u->k, u->s.dim), zero = ftl_k_i64(b, 0), one = ftl_k_i64(b, 1), two = ftl_k_i64(b, 2);
-	ftl_kv run = ftl_k_var(b, one), w, runs, lo, mid, hi, i, j, last = ftl_k2(b, FTL_K_sub, n, one);
-	ftl_kscope f, rounds, pairs, merge, c;
+	const uniq *u = user;
 
-	f = ftl_k_for(b, zero, n, 1);
-	ftl_k_store(b, u->perm, f.index, f.index);
-	ftl_k_end(b, &f);
-	rounds = ftl_k_loop(b);
-	w = ftl_k_get(b, run);
-	ftl_k_break(b, ftl_k2(b, FTL_K_le, n, w));
-	/* ceil(n / 2w) pairs of runs */
-	runs = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_div, ftl_k2(b, FTL_K_sub, n, one), ftl_k2(b, FTL_K_mul, w, two)),
-		      one);
-	pairs = ftl_k_for(b, zero, runs, 1);
-	lo = ftl_k2(b, FTL_K_mul, pairs.index, ftl_k2(b, FTL_K_mul, w, two));
-	mid = ftl_k2(b, FTL_K_min, n, ftl_k2(b, FTL_K_add, lo, w));
-	hi = ftl_k2(b, FTL_K_min, n, ftl_k2(b, FTL_K_add, mid, w));
-	i = ftl_k_var(b, lo);
-	j = ftl_k_var(b, mid);
-	merge = ftl_k_for(b, lo, hi, 1);
-	{
-		ftl_kv vi = ftl_k_get(b, i), vj = ftl_k_get(b, j), left, right, pi, pj, take_right;
+	return ftl_k2(u->b, FTL_K_lt, compare(u, p, q), ftl_k_i64(u->b, 0));
+}
 
-		left = ftl_k2(b, FTL_K_lt, vi, mid);
-		right = ftl_k2(b, FTL_K_lt, vj, hi);
-		pi = load_i64(b, u->perm, ftl_k2(b, FTL_K_min, vi, last));
-		pj = load_i64(b, u->perm, ftl_k2(b, FTL_K_min, vj, last));
-		take_right = ftl_k2(b, FTL_K_lt, compare(u, pj, pi), zero);
-		take_right = ftl_k2(b, FTL_K_and, right, ftl_k2(b, FTL_K_or, ftl_k1(b, FTL_K_not, left), take_right));
-		c = ftl_k_if(b, take_right);
-		ftl_k_store(b, u->tmp, merge.index, pj);
-		bump(b, j);
-		ftl_k_else(b, &c);
-		ftl_k_store(b, u->tmp, merge.index, pi);
-		bump(b, i);
-		ftl_k_end(b, &c);
-	}
-	ftl_k_end(b, &merge);
-	ftl_k_end(b, &pairs);
-	ftl_k_copy(b, u->perm, u->tmp, ftl_k2(b, FTL_K_mul, n, ftl_k_i64(b, 8)));
-	ftl_k_set(b, run, ftl_k2(b, FTL_K_mul, w, two));
-	ftl_k_end(b, &rounds);
+/* perm = the slices' numbers in stable ascending order */
+static void sort(uniq *u)
+{
+	ftl_kv n = ftl_kern_dim(u->k, u->s.dim);
+	ftl_kscope f = ftl_k_for(u->b, ftl_k_i64(u->b, 0), n, 1);
+
+	ftl_k_store(u->b, u->perm, f.index, f.index);
+	ftl_k_end(u->b, &f);
+	ftl_u_sort(u->k, u->perm, u->tmp, n, slice_before, u);
 }
 
 /* Number the groups of equal slices in sorted order: first[g], count[g], inverse[slice] = g. Returns how many. */
@@ -345,7 +302,7 @@ ftl_status ftl_nest_unique(ftl_lo *lo, ftl_node_id id)
 	rank_groups(&u, groups, a->sorted);
 	ftl_k_store(b, ftl_kern_arg(k, meta), ftl_k_i64(b, 0), groups);
 	ftl_kern_launch(k, ftl_k_i64(ftl_lo_main(lo), 1), ftl_u_cost(lo, s.dim, 64));
-	bind_count(lo, n, found, meta);
+	ftl_u_bind_count(lo, n, found, meta);
 	take(lo, id, &s, found, space[1]);
 
 	k = ftl_kern_begin(lo, id, "unique places");

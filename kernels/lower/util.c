@@ -236,6 +236,18 @@ ftl_kv ftl_u_slice_clamp(ftl_kb *b, ftl_kv at, ftl_kv dim, ftl_kv step)
 	return ftl_u_clamp(b, at, low, top);
 }
 
+void ftl_u_bind_count(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_kv ptr)
+{
+	ftl_kb *b = ftl_lo_main(lo);
+	ftl_kv count = ftl_k_load(b, FTL_I64, ptr, ftl_k_i64(b, 0), 1);
+
+	if (ftl_dim_get(ftl_lo_graph(lo)->st, dim)->kind == FTL_DIM_SYM && !ftl_lo_bound(lo, dim))
+		ftl_lo_bind(lo, dim, count);
+	else
+		ftl_k_check(b, ftl_k2(b, FTL_K_eq, count, ftl_lo_dim(lo, dim)),
+			    ftl_lo_msg(lo, n, "the count differs from the known shape"));
+}
+
 /* ---- dims ---- */
 
 bool ftl_u_is(const ftl_lo *lo, ftl_dim d, int64_t v)

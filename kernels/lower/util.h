@@ -30,6 +30,10 @@ static inline void ftl_u_idx(ftl_kv *out, const ftl_kv *idx, int rank, int axis,
 	for (int d = 0; d < rank; d++)
 		out[d] = d == axis ? i : idx[d];
 }
+/* Put the n i64s at perm into order, keeping that of equals: before(user, p, q) says whether value p goes before value q.
+ * tmp has as much room; n log n. (sort.c) */
+void ftl_u_sort(ftl_kern *k, ftl_kv perm, ftl_kv tmp, ftl_kv n, ftl_kv (*before)(void *user, ftl_kv p, ftl_kv q),
+		void *user);
 /* Lanes for an axis of `dim` elements: the target's width, halved while a constant axis is shorter. */
 int ftl_u_width(const ftl_kern *k, ftl_dtype t, ftl_dim dim);
 /* ---- low element types (low.c) ---- */
@@ -58,6 +62,8 @@ void ftl_u_check_bcast(ftl_lo *lo, const ftl_node *n, ftl_val v,
 		       const ftl_type *t); /* v broadcasts to t from the right */
 /* ... dim is not 0, or there is nothing (count = 0) to look up in it */
 void ftl_u_check_nonempty(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_dim count);
+/* The program learns that dim (a symbol, or what is known of it) is the i64 at ptr. */
+void ftl_u_bind_count(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_kv ptr);
 /* Copy all elements of v to out, which has as many bytes. */
 void ftl_u_copy(ftl_lo *lo, ftl_node_id n, ftl_val out, ftl_val v);
 
