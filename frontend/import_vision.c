@@ -43,12 +43,12 @@ static ftl_val points(imp *m, ftl_val n, ftl_dim known, ftl_dtype t, bool corner
 	if (known != FTL_DIM_NONE)
 		i = ftl_imp_range(m, known, t);
 	else
-		i = ftl_imp_cast(m,
-				 ftl_imp_op(m, FTL_OP_range, NULL, 3,
-					    (const ftl_val[]){e_num(m, n, 0), n, e_num(m, n, 1)}),
-				 t);
+		i = ftl_imp_cast(
+			m, ftl_imp_op(m, FTL_OP_range, NULL, 3, (const ftl_val[]){e_num(m, n, 0), n, e_num(m, n, 1)}),
+			t);
 	if (corners) /* an axis of one point has it at -1 */
-		return e_addf(m, e_div(m, e_mulf(m, i, 2), op2(m, FTL_OP_max, e_addf(m, len, -1), e_num(m, len, 1))), -1);
+		return e_addf(m, e_div(m, e_mulf(m, i, 2), op2(m, FTL_OP_max, e_addf(m, len, -1), e_num(m, len, 1))),
+			      -1);
 	return e_addf(m, e_div(m, e_addf(m, e_mulf(m, i, 2), 1), len), -1);
 }
 
@@ -121,7 +121,8 @@ void ftl_imp_do_max_unpool(imp *m)
 	for (int i = 0; i < rank; i++) {
 		dims[i] = ftl_imp_dim(m, x, i);
 		if (i >= 2) {
-			ftl_dim s = dim_c(m, w.strides[i - 2]), span = ftl_dim_mul(m->st, ftl_dim_sub(m->st, dims[i], dim_c(m, 1)), s);
+			ftl_dim s = dim_c(m, w.strides[i - 2]),
+				span = ftl_dim_mul(m->st, ftl_dim_sub(m->st, dims[i], dim_c(m, 1)), s);
 			span = ftl_dim_add(m->st, span, w.kernel[i - 2]);
 			dims[i] = ftl_dim_sub(m->st, span, ftl_dim_add(m->st, w.pads[i - 2], w.pads[i - 2 + w.n]));
 		}
@@ -148,11 +149,12 @@ void ftl_imp_do_max_unpool(imp *m)
 		have = op1(m, FTL_OP_shape, y);
 		have = e_sub(m, ftl_imp_cast(m, want, FTL_I64), have);
 		p->axes = ftl_imp_ints_copy(m, (uint32_t)rank, axes);
-		y = ftl_imp_op(m, FTL_OP_pad, p, 3,
-			       (const ftl_val[]){y, 0,
-						 ftl_imp_concat(m, 0, 2,
-								(const ftl_val[]){ftl_imp_i64s(m, (uint32_t)rank, begins),
-										  have})});
+		y = ftl_imp_op(
+			m, FTL_OP_pad, p, 3,
+			(const ftl_val[]){
+				y, 0,
+				ftl_imp_concat(m, 0, 2,
+					       (const ftl_val[]){ftl_imp_i64s(m, (uint32_t)rank, begins), have})});
 	}
 	ftl_imp_out(m, 0, y);
 }

@@ -11,7 +11,8 @@ static const sample boxes[] = {
 	{"none wanted", "%b: f32[?a,?d,4], %s: f32[?a,?b,?d]", "i64[?selected,3]",
 	 " %y = non_max_suppression %b, %s : i64[?selected,3]", NULL, NULL, "", NULL},
 	{"many boxes", "%b: f32[?a,?d,4], %s: f32[?a,?b,?d], %k: i64[], %t: f32[], %l: f32[]", "i64[?selected,3]",
-	 " %u = abs %t : f32[]\n %y = non_max_suppression %b, %s, %k, %u, %l : i64[?selected,3]", NULL, "30", NULL, NULL},
+	 " %u = abs %t : f32[]\n %y = non_max_suppression %b, %s, %k, %u, %l : i64[?selected,3]", NULL, "30", NULL,
+	 NULL},
 	{"boxes by their centers", "%b: f32[?a,?d,4], %s: f32[?a,?b,?d], %k: i64[], %t: f32[]", "i64[?selected,3]",
 	 " %y = non_max_suppression %b, %s, %k, %t {center_point_box=true} : i64[?selected,3]", NULL, "9", NULL, NULL},
 	{"boxes without four corners", "%b: f32[?a,?d,?b], %s: f32[?a,?b,?d]", "i64[?selected,3]",
@@ -21,7 +22,8 @@ static const sample boxes[] = {
 static const sample regions[] = {
 	{"roi_align", "%x: f32[?a,?b,?c,?d], %r: f32[?c,4], %i: i64[?c]", "f32[?c,?b,3,11]",
 	 " %y = roi_align %x, %r, %i {height=3, width=11} : f32[?c,?b,3,11]", NULL, "0,1,2,0,-1,1,2", NULL, NULL},
-	{"roi_align, the largest of fixed samples", "%x: f64[?a,?b,?c,?d], %r: f64[?c,4], %i: i64[?c]", "f64[?c,?b,2,5]",
+	{"roi_align, the largest of fixed samples", "%x: f64[?a,?b,?c,?d], %r: f64[?c,4], %i: i64[?c]",
+	 "f64[?c,?b,2,5]",
 	 " %y = roi_align %x, %r, %i {height=2, width=5, mode=\"max\", coordinate=\"output_half_pixel\", "
 	 "sampling_ratio=3, spatial_scale=2.5} : f64[?c,?b,2,5]",
 	 NULL, "0,1,2,0,2,1,2", NULL, NULL},
@@ -33,7 +35,8 @@ static const sample regions[] = {
 	 " %r = const dense<[0,0,1e30,1e30]> : f32[1,4]\n %y = roi_align %x, %r, %i : f32[1,?b,1,1]", NULL, "0", NULL,
 	 "too large"},
 	{"max_roi_pool", "%x: f32[?a,?b,?c,?d]", "f32[2,?b,3,4]",
-	 " %r = const dense<[0,1,1,20,5, 2,4.5,0,36,6]> : f32[2,5]\n %y = max_roi_pool %x, %r {pooled=[3,4]} : f32[2,?b,3,4]",
+	 " %r = const dense<[0,1,1,20,5, 2,4.5,0,36,6]> : f32[2,5]\n %y = max_roi_pool %x, %r {pooled=[3,4]} : "
+	 "f32[2,?b,3,4]",
 	 NULL, NULL, NULL, NULL},
 };
 
@@ -43,8 +46,10 @@ static const sample deformed[] = {
 	 " %z = deform_conv %x, %w, %o, %b, %m {strides=[1,1], pads=[1,1,1,1], dilations=[1,1], group=2, "
 	 "offset_group=2} : f32[?a,6,?c,?d]\n %y = relu %z : f32[?a,6,?c,?d]",
 	 NULL, NULL, NULL, NULL},
-	{"deform_conv along one axis", "%x: f64[?a,3,?d], %w: f64[5,3,4], %o: f64[?a,4,div(?d,2)]", "f64[?a,5,div(?d,2)]",
-	 " %y = deform_conv %x, %w, %o {strides=[2], pads=[1,1], dilations=[1]} : f64[?a,5,div(?d,2)]", NULL, NULL, NULL, NULL},
+	{"deform_conv along one axis", "%x: f64[?a,3,?d], %w: f64[5,3,4], %o: f64[?a,4,div(?d,2)]",
+	 "f64[?a,5,div(?d,2)]",
+	 " %y = deform_conv %x, %w, %o {strides=[2], pads=[1,1], dilations=[1]} : f64[?a,5,div(?d,2)]", NULL, NULL,
+	 NULL, NULL},
 	{"offsets of another size", "%x: f32[?a,4,?c,?d], %w: f32[6,4,3,3], %o: f32[?a,?b,?c,?d]", "f32[?a,6,?c,?d]",
 	 " %y = deform_conv %x, %w, %o {strides=[1,1], pads=[1,1,1,1], dilations=[1,1]} : f32[?a,6,?c,?d]", NULL, NULL,
 	 NULL, "do not fit the kernel"},

@@ -162,14 +162,16 @@ ftl_status ftl_infer_op_deform_conv(ftl_infer *f)
 	dims[1] = w->dims[0];
 	taps = ftl_hook_const(f, a->offset_group);
 	for (int i = 0; i < nd; i++) {
-		int64_t s = ftl_hook_int_or(a->strides, (uint32_t)i, 1), d = ftl_hook_int_or(a->dilations, (uint32_t)i, 1);
+		int64_t s = ftl_hook_int_or(a->strides, (uint32_t)i, 1),
+			d = ftl_hook_int_or(a->dilations, (uint32_t)i, 1);
 
 		if (s < 1 || d < 1)
 			return ftl_infer_fail(f, "stride %lld, dilation %lld", (long long)s, (long long)d);
 		pad[0] = a->pads.n ? a->pads.v[i] : ftl_hook_const(f, 0);
 		pad[1] = a->pads.n ? a->pads.v[i + nd] : ftl_hook_const(f, 0);
 		dims[2 + i] = ftl_conv_out(st, x->dims[2 + i], w->dims[2 + i], s, d, pad[0], pad[1], false);
-		if (dims[2 + i] == FTL_DIM_NONE || (ftl_dim_hi(st, dims[2 + i]) < 1 && ftl_dim_lo(st, x->dims[2 + i]) > 0))
+		if (dims[2 + i] == FTL_DIM_NONE ||
+		    (ftl_dim_hi(st, dims[2 + i]) < 1 && ftl_dim_lo(st, x->dims[2 + i]) > 0))
 			return ftl_infer_fail(f, "the kernel does not fit spatial axis %d", i);
 		taps = ftl_dim_mul(st, taps, w->dims[2 + i]);
 	}

@@ -43,8 +43,8 @@ static void pad_input(struct conv *v)
 	dims[1] = v->xt->dims[1];
 	for (int d = 0; d < v->nd; d++)
 		dims[d + 2] = v->in[d];
-	v->src = ftl_lo_temp(
-		lo, ftl_dim_mul(st, ftl_conv_product(st, dims, r), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(v->src_mem))));
+	v->src = ftl_lo_temp(lo, ftl_dim_mul(st, ftl_conv_product(st, dims, r),
+					     ftl_dim_const(st, (int64_t)ftl_dtype_bytes(v->src_mem))));
 	k = ftl_kern_begin(lo, v->c.node, "pad");
 	b = ftl_kern_b(k);
 	ptr = ftl_kern_arg(k, v->src);

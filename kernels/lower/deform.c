@@ -70,7 +70,8 @@ static ftl_kv sample_patches(struct deform *f)
 	ftl_kern *k = ftl_kern_begin(lo, v->c.node, "moved patches");
 	ftl_kb *b = ftl_kern_b(k);
 	ftl_dim og = ftl_dim_const(st, f->a->offset_group), size = ftl_conv_product(st, v->xt->dims + 2, v->nd);
-	ftl_dim cells = ftl_dim_mul(st, ftl_dim_mul(st, v->xt->dims[0], v->xt->dims[1]), ftl_dim_mul(st, f->taps, v->c.n));
+	ftl_dim cells = ftl_dim_mul(st, ftl_dim_mul(st, v->xt->dims[0], v->xt->dims[1]),
+				    ftl_dim_mul(st, f->taps, v->c.n));
 	ftl_kv dst = ftl_lo_temp(lo, ftl_dim_mul(st, cells, ftl_dim_const(st, (int64_t)ftl_dtype_bytes(v->c.t))));
 	ftl_kv part[3], tap[MAX_ND], o[MAX_ND], first, chan, to;
 	const ftl_dim pieces[3] = {v->xt->dims[0], og, f->taps};
@@ -90,7 +91,8 @@ static ftl_kv sample_patches(struct deform *f)
 	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, v->ot->dims[1 + nd]),
 					   ftl_u_width(k, v->c.t, v->ot->dims[1 + nd]));
 	     ftl_vloop_next(&l);) {
-		ftl_kv pos[MAX_ND], index[1 << MAX_ND], weight[1 << MAX_ND], place = ftl_k_i64(b, 0), from, x, sum = 0, m = 0;
+		ftl_kv pos[MAX_ND], index[1 << MAX_ND], weight[1 << MAX_ND], place = ftl_k_i64(b, 0), from, x, sum = 0,
+									     m = 0;
 		ftl_kscope c;
 
 		o[nd - 1] = l.i;

@@ -226,7 +226,8 @@ ftl_status ftl_nest_non_max_suppression(ftl_lo *lo, ftl_node_id id)
 		if (v->sym && v->nsym == 1 && ftl_u_known(lo, v->sym[0]) && ftl_dim_lo(st, v->sym[0]) >= 0)
 			s.cap = ftl_dim_min(st, s.boxes, v->sym[0]);
 	}
-	ftl_u_check_eq(lo, n, scores->dims[0], ftl_type_of(g, n->in[0])->dims[0], "batch sizes of boxes and scores differ");
+	ftl_u_check_eq(lo, n, scores->dims[0], ftl_type_of(g, n->in[0])->dims[0],
+		       "batch sizes of boxes and scores differ");
 	ftl_u_check_eq(lo, n, scores->dims[2], ftl_type_of(g, n->in[0])->dims[1], "as many scores as boxes are needed");
 	ftl_u_check_eq(lo, n, ftl_type_of(g, n->in[0])->dims[2], ftl_u_const(lo, 4), "boxes should have 4 coordinates");
 	for (uint32_t i = 3; i < 5; i++)

@@ -111,7 +111,8 @@ static ftl_kv align_element(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	bool max = strcmp(FTL_ATTRS(n, roi_align)->mode, "max") == 0;
 	span h = region_span(&r, idx[0], 0), w = region_span(&r, idx[0], 1);
 	int lanes = ftl_ktype_of(r.b->f, idx[3]).lanes;
-	ftl_kv at[4], best = ftl_k_var(r.b, ftl_k_num(r.b, FTL_KT(r.f, lanes), max ? -INFINITY : 0)), val = 0, count, some;
+	ftl_kv at[4], best = ftl_k_var(r.b, ftl_k_num(r.b, FTL_KT(r.f, lanes), max ? -INFINITY : 0)), val = 0, count,
+		      some;
 	ftl_kscope fh, fw;
 	sample y, x;
 
