@@ -261,6 +261,8 @@ static const sample ops[] = {
 	 CONST("x", "[0,7,-8,3]", "i4[2,2]") CONST("s", "[2,0.5]", "f32[2]")
 		 CONST("z", "[1,-1]", "i4[2]") " %y = dequantize %x, %s, %z {axis=0} : f32[2,2]",
 	 NULL, NULL, "-2,12,-3.5,2", NULL},
+	{"one scale, as only run time knows", "%x: i4[?a,?d], %s: f32[?one], %z: i4[?one]", "f32[?a,?d]",
+	 " %y = dequantize %x, %s, %z {axis=1} : f32[?a,?d]", NULL, NULL, NULL, NULL},
 	{"dequantize blocks", "%x: u4[?a,8], %s: f32[?a,2]", "f32[?a,8]",
 	 " %y = dequantize %x, %s {axis=1, block=4} : f32[?a,8]", NULL, NULL, NULL, NULL},
 	{"dequantize floats", "%x: f8e5m2[?a,?d], %s: f16[?d]", "f16[?a,?d]",

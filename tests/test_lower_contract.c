@@ -34,6 +34,15 @@ static void products_agree_at_all_tile_edges(void **state)
 }
 
 static const sample products[] = {
+	{.name = "a constant knows the inner size",
+	 .params = "%a: f32[?a,?c]",
+	 .results = "f32[?a,2]",
+	 .body = " %w = const dense<[1,2,3,4,5,6,7,8,9,10,11,12,13,14]> : f32[7,2]\n %y = matmul %a, %w : f32[?a,2]"},
+	{.name = "a constant of another inner size",
+	 .params = "%a: f32[?a,?b]",
+	 .results = "f32[?a,2]",
+	 .body = " %w = const dense<[1,2,3,4,5,6,7,8,9,10,11,12,13,14]> : f32[7,2]\n %y = matmul %a, %w : f32[?a,2]",
+	 .error = "the operands' inner dims differ"},
 	{.name = "symbolic sizes",
 	 .params = "%a: f32[?a,?d,?b], %b: f32[?a,?b,?d]",
 	 .results = "f32[?a,?d,?d]",

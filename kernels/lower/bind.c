@@ -508,6 +508,19 @@ static ftl_status check_reverse_sequence(const binding *c)
 	return FTL_OK;
 }
 
+static void check_one_or(const binding *c, ftl_dim d, ftl_dim want, const char *reason)
+{
+	ftl_kb *b = c->b;
+	ftl_kv x, ok;
+
+	if (d == want || ftl_u_is(c->lo, d, 1) || ftl_dim_known_eq(c->st, d, want) == 1)
+		return;
+	x = ftl_lo_dim(c->lo, d);
+	ok = ftl_k2(b, FTL_K_or, ftl_k2(b, FTL_K_eq, x, ftl_k_i64(b, 1)),
+		    ftl_k2(b, FTL_K_eq, x, ftl_lo_dim(c->lo, want)));
+	ftl_k_check(b, ok, ftl_lo_msg(c->lo, c->n, reason));
+}
+
 static void check_groups(const binding *c, int64_t axis_attr, int64_t block)
 {
 	const ftl_type *x = in_type(c, 0);
@@ -526,7 +539,10 @@ static void check_groups(const binding *c, int64_t axis_attr, int64_t block)
 				want = ftl_u_const(c->lo, 1);
 			else if (block && d == axis)
 				want = ftl_dim_ceildiv(c->st, want, ftl_u_const(c->lo, block));
-			ftl_u_check_eq(c->lo, c->n, want, s->dims[d], "the scale does not fit x");
+			if (block) /* a vector of one is a scale for all */
+				ftl_u_check_eq(c->lo, c->n, want, s->dims[d], "the scale does not fit x");
+			else
+				check_one_or(c, s->dims[d], want, "the scale does not fit x");
 		}
 	}
 }

@@ -124,7 +124,8 @@ static ftl_kv group(ftl_kern *k, ftl_val v, const ftl_type *x, int64_t axis, int
 	}
 	if (t->rank != 1 || axis == -1 || ftl_u_is(ftl_kern_lo(k), t->dims[0], 1))
 		return ftl_u_read_one(k, v);
-	return ftl_read(k, v, &idx[ax]);
+	at[0] = ftl_u_bcast(k, idx[ax], t->dims[0], x->dims[ax]);
+	return ftl_read(k, v, at);
 }
 
 /* Quotients in floats of few bits: the type's own rounding. A zero point of 0, which is usual, leaves a -0 alone. */

@@ -20,6 +20,7 @@ struct mm {
 	bool folded;    /* a's batch dims are rows */
 	int nbatch;     /* out batch dims */
 	ftl_dim am, ak; /* a's own matrix: rows and columns before transposing */
+	ftl_dim ka, kb; /* the inner dim as each operand has it */
 	int64_t panel_rows;
 	int64_t panel; /* columns of packed panels: the tile's, or a multiple of them */
 };
@@ -401,7 +402,9 @@ static void describe(struct mm *p, ftl_lo *lo, ftl_node_id id)
 	p->am = p->a_vec ? one : a->dims[a->rank - 2];
 	p->ak = a->dims[a->rank - 1];
 	p->c.m = p->trans_a ? p->ak : p->am;
-	p->c.k = p->trans_a ? p->am : p->ak;
+	p->ka = p->trans_a ? p->am : p->ak;
+	p->kb = p->b_vec ? b->dims[0] : p->trans_b ? b->dims[b->rank - 1] : b->dims[b->rank - 2];
+	p->c.k = ftl_dim_is_const(st, p->kb, NULL) ? p->kb : p->ka;
 	p->c.n = p->b_vec ? one : p->trans_b ? b->dims[b->rank - 2] : b->dims[b->rank - 1];
 	p->nbatch = o->rank - !p->a_vec - !p->b_vec;
 	p->c.batch = one;
@@ -426,13 +429,11 @@ static void describe(struct mm *p, ftl_lo *lo, ftl_node_id id)
 static void check_inner(struct mm *p)
 {
 	ftl_lo *lo = p->c.lo;
-	const ftl_type *b = type_of(p, p->b);
-	ftl_dim kb = p->b_vec ? b->dims[0] : p->trans_b ? b->dims[b->rank - 1] : b->dims[b->rank - 2];
 	const ftl_type *o = type_of(p, p->c.out);
 	const ftl_val operand[2] = {p->a, p->b};
 
-	if (ftl_dim_known_eq(lo->g->st, kb, p->c.k) != 1)
-		ftl_k_check(&lo->main, ftl_k2(&lo->main, FTL_K_eq, ftl_lo_dim(lo, kb), ftl_lo_dim(lo, p->c.k)),
+	if (ftl_dim_known_eq(lo->g->st, p->kb, p->ka) != 1)
+		ftl_k_check(&lo->main, ftl_k2(&lo->main, FTL_K_eq, ftl_lo_dim(lo, p->kb), ftl_lo_dim(lo, p->ka)),
 			    ftl_lo_msg(lo, ftl_node_get(lo->g, p->c.node), "the operands' inner dims differ"));
 	for (int i = 0; i < 2; i++) {
 		const ftl_type *t = type_of(p, operand[i]);
