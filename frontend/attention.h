@@ -34,5 +34,7 @@ static inline ftl_val ftl_imp_sum(imp *m, ftl_val a, ftl_val b) /* either may be
 ftl_val ftl_imp_penalty(imp *m, ftl_val allowed, ftl_dtype t, double value);
 double ftl_imp_lowest(ftl_dtype t);                                  /* the lowest finite number */
 ftl_val ftl_imp_part(imp *m, ftl_val x, int64_t from, int64_t size); /* of the last axis */
+/* Places [at, at + s) of past [b, h, max, d] hold fresh [b, h, s, d]. */
+ftl_val ftl_imp_write_cache(imp *m, ftl_val past, ftl_val fresh, ftl_val at);
 
 #endif

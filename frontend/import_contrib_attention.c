@@ -107,6 +107,31 @@ static void with_past(imp *m, ftl_val past, ftl_val *k, ftl_val *v)
 	*v = ftl_imp_concat(m, 2, 2, (const ftl_val[]){pv, *v});
 }
 
+/* Angles of base 10000, halves of the first rotary_embedding_dim elements turned against each other. */
+static ftl_val rotate_neox(imp *m, ftl_val x, ftl_dim past)
+{
+	int64_t r = ftl_imp_i(m, "rotary_embedding_dim", 0), half;
+	ftl_dim col[2] = {ftl_imp_dim(m, x, 2), dim_c(m, 1)};
+	ftl_val pos, freq, angle;
+	float *f;
+
+	if (r == 0)
+		r = ftl_imp_const_dim(m, x, 3, "the head size");
+	if (!m->failed && (r <= 0 || r % 2 || r > 1 << 20))
+		bad_model(m, "a rotary size of %lld makes no sense", (long long)r);
+	if (m->failed)
+		return 0;
+	half = r / 2;
+	f = FTL_NEW_N(m->tmp, float, (size_t)half);
+	for (int64_t i = 0; i < half; i++)
+		f[i] = (float)pow(10000, -2.0 * (double)i / (double)r);
+	freq = ftl_imp_bytes(m, FTL_F32, 1, &half, f);
+	pos = e_add(m, ftl_imp_range(m, col[0], FTL_I64), ftl_imp_dim_scalar(m, past, FTL_I64));
+	angle = e_mul(m, ftl_imp_reshape(m, ftl_imp_cast(m, pos, FTL_F32), 2, col), freq);
+	return ftl_imp_rope(m, x, ftl_imp_cast(m, op1(m, FTL_OP_cos, angle), dtype_of(m, x)),
+			    ftl_imp_cast(m, op1(m, FTL_OP_sin, angle), dtype_of(m, x)), (int)r, false);
+}
+
 void ftl_imp_do_ms_attention(imp *m)
 {
 	ftl_val x = ftl_imp_need(m, 0), w = ftl_imp_need(m, 1), bias = ftl_imp_in(m, 2), mask = ftl_imp_in(m, 3),
@@ -119,8 +144,6 @@ void ftl_imp_do_ms_attention(imp *m)
 	ftl_dim nq, nkv, np = dim_c(m, 0);
 
 	ftl_imp_want_rank(m, x, 3, 3, "the input");
-	if (ftl_imp_i(m, "do_rotary", 0) != 0 || ftl_imp_i(m, "past_present_share_buffer", 0) != 0)
-		unsupported(m, "do_rotary and past_present_share_buffer are not supported");
 	if (sizes.n && sizes.n != 3 && !m->failed)
 		bad_model(m, "qkv_hidden_sizes has %u entries, needs 3", sizes.n);
 	for (int i = 0; i < 3 && !m->failed; i++)
@@ -132,8 +155,16 @@ void ftl_imp_do_ms_attention(imp *m)
 	a.q = ftl_imp_split_heads(m, ftl_imp_part(m, x, 0, width[0]), heads);
 	k = ftl_imp_split_heads(m, ftl_imp_part(m, x, width[0], width[1]), heads);
 	v = ftl_imp_split_heads(m, ftl_imp_part(m, x, width[0] + width[1], width[2]), heads);
+	if (ftl_imp_i(m, "past_present_share_buffer", 0) != 0) {
+		unsupported(m, "past_present_share_buffer is not supported; export with past and present of their own size");
+		return;
+	}
 	if (past)
 		np = ftl_imp_dim(m, past, 3);
+	if (ftl_imp_i(m, "do_rotary", 0) != 0) {
+		a.q = rotate_neox(m, a.q, np);
+		k = rotate_neox(m, k, np);
+	}
 	with_past(m, past, &k, &v);
 	if (ftl_imp_wants(m, 1)) {
 		ftl_val both[2] = {ftl_imp_unsqueeze(m, k, 0), ftl_imp_unsqueeze(m, v, 0)};
@@ -193,8 +224,8 @@ void ftl_imp_do_ms_multi_head_attention(imp *m)
 
 	if (m->failed)
 		return;
-	if (ftl_imp_in(m, 8)) {
-		unsupported(m, "a past in a shared buffer is not supported");
+	if (ftl_imp_in(m, 8) || ftl_imp_in(m, 9)) {
+		unsupported(m, "a past in a shared buffer is not supported; export with past and present of their own size");
 		return;
 	}
 	if (rank_of(m, q) == 5) { /* q, k, v packed */

@@ -54,6 +54,7 @@ typedef struct gqa {
 	ftl_val size;  /* i64 scalar: length of present */
 	ftl_dim b, s;
 	int64_t heads, kv;
+	bool keep;     /* what past has behind the new tokens stays */
 } gqa;
 
 /* x[b] of any integer type -> i64 [b, 1] */
@@ -81,7 +82,7 @@ static ftl_val take_rows(imp *m, ftl_val x, ftl_val at)
 	return ftl_imp_transpose(m, x, perm);
 }
 
-/* present[b, j] = past[b, j] below past[b], then the new tokens, then zeros. */
+/* present[b, j] = past[b, j] below past[b], then the new tokens, then zeros or what past has there. */
 static ftl_val present(imp *m, const gqa *g, ftl_val old, ftl_val fresh)
 {
 	ftl_dim p = old ? ftl_imp_dim(m, old, 2) : dim_c(m, 0), row[4], last;
@@ -95,12 +96,13 @@ static ftl_val present(imp *m, const gqa *g, ftl_val old, ftl_val fresh)
 	/* j < past: j; else p + (j - past), within what there is */
 	at = e_add(m, e_sub(m, j, g->past), ftl_imp_dim_scalar(m, p, FTL_I64));
 	at = e_where(m, op2(m, FTL_OP_lt, j, g->past), j, at);
-	at = op2(m, FTL_OP_min, at, ftl_imp_dim_scalar(m, last, FTL_I64));
 	end = e_add(m, g->past, g->fresh ? g->fresh : ftl_imp_dim_scalar(m, g->s, FTL_I64));
 	in = op2(m, FTL_OP_lt, j, end);
+	at = g->keep ? e_where(m, in, at, j) : at;
+	at = op2(m, FTL_OP_min, at, ftl_imp_dim_scalar(m, last, FTL_I64));
 	all = take_rows(m, all, at);
-	if (m->failed)
-		return 0;
+	if (m->failed || g->keep)
+		return all;
 	row[0] = g->b;
 	row[1] = row[3] = dim_c(m, 1);
 	row[2] = ftl_imp_dim(m, j, 0);
@@ -251,4 +253,94 @@ void ftl_imp_do_ms_group_query_attention(imp *m)
 		y = mode == 2 ? a.weights : e_where(m, ok, a.biased, e_num(m, a.biased, 0));
 		ftl_imp_out(m, 3, ftl_imp_gather(m, y, ftl_imp_op(m, FTL_OP_range, NULL, 3, rng), 3));
 	}
+}
+
+/* ---- SparseAttention ---- */
+
+/* Rows and columns of blocks -> f32 [layouts, blocks, blocks]: 1 where row r has column c. A product counts the entries
+ * that belong to the row and name the column. */
+static ftl_val block_layout(imp *m, ftl_val rows, ftl_val cols)
+{
+	ftl_dim l = ftl_imp_dim(m, rows, 0), n = ftl_dim_sub(m->st, ftl_imp_dim(m, rows, 1), dim_c(m, 1)),
+		nnz = ftl_imp_dim(m, cols, 1), d[3] = {l, n, dim_c(m, 1)}, c[3] = {l, nnz, dim_c(m, 1)};
+	ftl_val e, from, to, in, is;
+
+	rows = ftl_imp_cast(m, rows, FTL_I64);
+	cols = ftl_imp_cast(m, cols, FTL_I64);
+	e = ftl_imp_range(m, nnz, FTL_I64);
+	from = ftl_imp_reshape(m, ftl_imp_slice(m, rows, 1, dim_c(m, 0), n), 3, d);
+	to = ftl_imp_reshape(m, ftl_imp_slice(m, rows, 1, dim_c(m, 1), n), 3, d);
+	in = op2(m, FTL_OP_and, op2(m, FTL_OP_ge, e, from), op2(m, FTL_OP_lt, e, to));
+	is = op2(m, FTL_OP_eq, ftl_imp_reshape(m, cols, 3, c), ftl_imp_range(m, n, FTL_I64));
+	return ftl_imp_matmul(m, ftl_imp_cast(m, in, FTL_F32), ftl_imp_cast(m, is, FTL_F32), false, false, 1);
+}
+
+/* bool [b, h, s, t]: is the block of key j in the layout's row for the block of query i? Heads take layouts in turn. */
+static ftl_val in_layout(imp *m, const gqa *g, ftl_val layout, int64_t block, ftl_dim t)
+{
+	static const int perm[] = {1, 0, 2, 3};
+	int64_t l = ftl_imp_const_dim(m, layout, 0, "the number of layouts");
+	ftl_val i = e_add(m, ftl_imp_range(m, g->s, FTL_I64), g->past), j = ftl_imp_range(m, t, FTL_I64), y;
+	ftl_val *all;
+
+	if (!m->failed && (l <= 0 || g->heads % l))
+		bad_model(m, "%lld heads are not a multiple of %lld layouts", (long long)g->heads, (long long)l);
+	if (m->failed)
+		return 0;
+	i = e_div(m, i, e_num(m, i, (double)block));
+	j = e_div(m, j, e_num(m, j, (double)block));
+	y = ftl_imp_gather(m, ftl_imp_gather(m, layout, i, 1), j, 3); /* [l, b, s, t] */
+	y = ftl_imp_transpose(m, op2(m, FTL_OP_gt, y, e_num(m, y, 0)), perm);
+	all = FTL_NEW_N(m->tmp, ftl_val, (size_t)(g->heads / l));
+	for (int64_t k = 0; k < g->heads / l; k++)
+		all[k] = y;
+	return l == 1 ? y : ftl_imp_concat(m, 1, (uint32_t)(g->heads / l), all);
+}
+
+void ftl_imp_do_ms_sparse_attention(imp *m)
+{
+	ftl_val q = ftl_imp_need(m, 0), k = ftl_imp_in(m, 1), v = ftl_imp_in(m, 2), pk = ftl_imp_need(m, 3),
+		pv = ftl_imp_need(m, 4), rows = ftl_imp_need(m, 5), cols = ftl_imp_need(m, 6), cos = ftl_imp_in(m, 9),
+		sin = ftl_imp_in(m, 10), ok;
+	int64_t block = ftl_imp_i(m, "sparse_block_size", 0);
+	imp_attention a = {.scale = ftl_imp_f(m, "scale", 0)};
+	gqa g = {.heads = ftl_imp_i(m, "num_heads", 0), .kv = ftl_imp_i(m, "kv_num_heads", 0), .keep = true};
+	ftl_dtype t = dtype_of(m, q);
+	ftl_dim nkv;
+
+	ftl_imp_want_rank(m, rows, 2, 2, "block_row_indices");
+	ftl_imp_want_rank(m, cols, 2, 2, "block_col_indices");
+	split_qkv(m, &g, &q, &k, &v);
+	if (!m->failed && block <= 0)
+		bad_model(m, "sparse_block_size %lld makes no sense", (long long)block);
+	if (m->failed)
+		return;
+	g.b = ftl_imp_dim(m, q, 0);
+	g.s = ftl_imp_dim(m, q, 2);
+	ok = ftl_imp_cast(m, ftl_imp_need(m, 8), FTL_I64);
+	lengths(m, &g, e_addf(m, ok, -1), ftl_imp_need(m, 7), 0, pk);
+	if (ftl_imp_i(m, "do_rotary", 0) != 0) {
+		bool inter = ftl_imp_i(m, "rotary_interleaved", 0) != 0;
+		ftl_val pos = e_add(m, ftl_imp_range(m, g.s, FTL_I64), g.past);
+		if (!cos || !sin) {
+			bad_model(m, "do_rotary needs the caches");
+			return;
+		}
+		q = ftl_imp_rotate(m, q, cos, sin, pos, 0, inter);
+		k = ftl_imp_rotate(m, k, cos, sin, pos, 0, inter);
+	}
+	k = present(m, &g, pk, k);
+	v = present(m, &g, pv, v);
+	ftl_imp_out(m, 1, k);
+	ftl_imp_out(m, 2, v);
+	nkv = ftl_imp_dim(m, k, 2);
+	if (m->failed)
+		return;
+	ok = op2(m, FTL_OP_and, allowed(m, &g, nkv, true, -1),
+		 in_layout(m, &g, block_layout(m, rows, cols), block, nkv));
+	a.bias = ftl_imp_penalty(m, ok, t, ftl_imp_lowest(t));
+	a.q = q;
+	a.k = k;
+	a.v = v;
+	ftl_imp_out(m, 0, ftl_imp_merge_heads(m, ftl_imp_attend(m, &a)));
 }
