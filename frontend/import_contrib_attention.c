@@ -156,7 +156,9 @@ void ftl_imp_do_ms_attention(imp *m)
 	k = ftl_imp_split_heads(m, ftl_imp_part(m, x, width[0], width[1]), heads);
 	v = ftl_imp_split_heads(m, ftl_imp_part(m, x, width[0] + width[1], width[2]), heads);
 	if (ftl_imp_i(m, "past_present_share_buffer", 0) != 0) {
-		unsupported(m, "past_present_share_buffer is not supported; export with past and present of their own size");
+		unsupported(
+			m,
+			"past_present_share_buffer is not supported; export with past and present of their own size");
 		return;
 	}
 	if (past)
@@ -225,7 +227,9 @@ void ftl_imp_do_ms_multi_head_attention(imp *m)
 	if (m->failed)
 		return;
 	if (ftl_imp_in(m, 8) || ftl_imp_in(m, 9)) {
-		unsupported(m, "a past in a shared buffer is not supported; export with past and present of their own size");
+		unsupported(
+			m,
+			"a past in a shared buffer is not supported; export with past and present of their own size");
 		return;
 	}
 	if (rank_of(m, q) == 5) { /* q, k, v packed */

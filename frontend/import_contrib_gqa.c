@@ -54,7 +54,7 @@ typedef struct gqa {
 	ftl_val size;  /* i64 scalar: length of present */
 	ftl_dim b, s;
 	int64_t heads, kv;
-	bool keep;     /* what past has behind the new tokens stays */
+	bool keep; /* what past has behind the new tokens stays */
 } gqa;
 
 /* x[b] of any integer type -> i64 [b, 1] */

@@ -20,11 +20,11 @@ static ftl_val as_scalar(imp *m, ftl_val v)
 /* ---- packed sequences ---- */
 
 typedef struct packed {
-	ftl_dim b, s, n;  /* sequences, longest, tokens */
-	ftl_val starts;   /* i64 [b, 1]: the first token of each */
-	ftl_val sizes;    /* i64 [b, 1] */
-	ftl_val at;       /* i64 [b * s]: the token in each place, anything in padding */
-	ftl_val places;   /* i64 [n]: where each token is */
+	ftl_dim b, s, n; /* sequences, longest, tokens */
+	ftl_val starts;  /* i64 [b, 1]: the first token of each */
+	ftl_val sizes;   /* i64 [b, 1] */
+	ftl_val at;      /* i64 [b * s]: the token in each place, anything in padding */
+	ftl_val places;  /* i64 [n]: where each token is */
 } packed;
 
 static void packing(imp *m, packed *p, ftl_val tokens, ftl_val offset, ftl_val cum)
@@ -107,8 +107,7 @@ void ftl_imp_do_ms_packed_attention(imp *m)
 /* q [n, h * d] or [n, h, 3, d], key?, value?, bias?, token_offset, cumulative lengths, attention bias? */
 void ftl_imp_do_ms_packed_multi_head_attention(imp *m)
 {
-	ftl_val in[3] = {ftl_imp_need(m, 0), ftl_imp_in(m, 1), ftl_imp_in(m, 2)}, bias = ftl_imp_in(m, 3),
-		all = in[0];
+	ftl_val in[3] = {ftl_imp_need(m, 0), ftl_imp_in(m, 1), ftl_imp_in(m, 2)}, bias = ftl_imp_in(m, 3), all = in[0];
 	int64_t at = 0, size;
 	ftl_dim d[2];
 	packed p;
@@ -333,8 +332,8 @@ void ftl_imp_do_ms_decoder_attention(imp *m)
 /* T5's buckets: table [buckets, heads], laid out by head -> [1, heads, q, k] */
 void ftl_imp_do_ms_relative_position_bias(imp *m)
 {
-	ftl_val table = ftl_imp_need(m, 0), nq = as_scalar(m, ftl_imp_need(m, 1)), nk = as_scalar(m, ftl_imp_need(m, 2)),
-		rel, far, bucket = 0;
+	ftl_val table = ftl_imp_need(m, 0), nq = as_scalar(m, ftl_imp_need(m, 1)),
+		nk = as_scalar(m, ftl_imp_need(m, 2)), rel, far, bucket = 0;
 	bool both = ftl_imp_i(m, "is_bidirectional", 0) != 0;
 	int64_t buckets = ftl_imp_const_dim(m, table, 0, "the number of buckets"), n = both ? buckets / 2 : buckets,
 		exact = n / 2, max = ftl_imp_i(m, "max_distance", 0);
@@ -352,7 +351,8 @@ void ftl_imp_do_ms_relative_position_bias(imp *m)
 	col[1] = dim_c(m, 1);
 	rel = e_sub(m, j, ftl_imp_reshape(m, i, 2, col));
 	if (both)
-		bucket = e_where(m, op2(m, FTL_OP_gt, rel, e_num(m, rel, 0)), e_num(m, rel, (double)n), e_num(m, rel, 0));
+		bucket = e_where(m, op2(m, FTL_OP_gt, rel, e_num(m, rel, 0)), e_num(m, rel, (double)n),
+				 e_num(m, rel, 0));
 	rel = op1(m, FTL_OP_abs, rel);
 	far = e_mulf(m, ftl_imp_cast(m, op2(m, FTL_OP_max, rel, e_num(m, rel, 1)), FTL_F32), 1.0 / (double)exact);
 	far = e_mulf(m, op1(m, FTL_OP_log, far), (double)(n - exact) / log((double)max / (double)exact));
@@ -361,8 +361,7 @@ void ftl_imp_do_ms_relative_position_bias(imp *m)
 	far = op2(m, FTL_OP_min, far, e_num(m, far, (double)(n - 1)));
 	far = e_where(m, op2(m, FTL_OP_lt, rel, e_num(m, rel, (double)exact)), rel, far);
 	bucket = bucket ? e_add(m, bucket, far) : far;
-	ftl_imp_out(m, 0,
-		    ftl_imp_unsqueeze(m, ftl_imp_gather(m, ftl_imp_reshape(m, table, 2, flat), bucket, 1), 0));
+	ftl_imp_out(m, 0, ftl_imp_unsqueeze(m, ftl_imp_gather(m, ftl_imp_reshape(m, table, 2, flat), bucket, 1), 0));
 }
 
 /* x [b, s, h * d] (or packed, with token offsets), its bias, rel [1, h, s, s], weight [d, D], bias [D], eco [1, h, 1, 1] */
