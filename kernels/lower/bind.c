@@ -162,8 +162,18 @@ static ftl_status bind_expand(const binding *c)
 		int xi = i - (out->rank - x->rank), wi = i - (out->rank - (int)want);
 		ftl_kv have, w;
 
-		if (!open_dim(c, i) || wi < 0)
+		if (wi < 0)
 			continue;
+		if (!open_dim(c, i)) {
+			if (!want || ftl_u_elem_known(c->lo, c->n->in[1], wi))
+				continue; /* inference has seen to it */
+			w = ftl_u_elem(c->lo, c->n, c->n->in[1], wi);
+			check(c,
+			      op2(c, FTL_K_or, op2(c, FTL_K_eq, w, i64(c, 1)),
+				  op2(c, FTL_K_eq, w, ftl_lo_dim(c->lo, out->dims[i]))),
+			      "the operand does not broadcast to the shape");
+			continue;
+		}
 		have = xi >= 0 ? ftl_lo_dim(c->lo, x->dims[xi]) : i64(c, 1);
 		w = ftl_u_elem(c->lo, c->n, c->n->in[1], wi);
 		FTL_TRY(settle(c, out->dims[i], ftl_k_select(c->b, op2(c, FTL_K_eq, w, i64(c, 1)), have, w)));
@@ -590,6 +600,60 @@ static ftl_status bind_concat(const binding *c)
 	return settle(c, out->dims[axis], sum);
 }
 
+static void same_size(const binding *c, uint32_t k, int d, ftl_dim want, const char *reason)
+{
+	if (has(c, k))
+		ftl_u_check_eq(c->lo, c->n, in_type(c, k)->dims[d], want, reason);
+}
+
+static ftl_status check_conv(const binding *c)
+{
+	ftl_dim out = in_type(c, 1)->dims[0], group = ftl_u_const(c->lo, FTL_ATTRS(c->n, conv)->group);
+
+	ftl_u_check_eq(c->lo, c->n, ftl_dim_mod(c->st, out, group), ftl_u_const(c->lo, 0),
+		       "the weights do not divide into groups");
+	same_size(c, 2, 0, out, "the bias does not fit the weights");
+	return FTL_OK;
+}
+
+static ftl_status check_conv_transpose(const binding *c)
+{
+	const ftl_type *w = in_type(c, 1);
+	ftl_dim group = ftl_u_const(c->lo, FTL_ATTRS(c->n, conv_transpose)->group);
+
+	same_size(c, 0, 1, w->dims[0], "the input's channels do not fit the weights");
+	ftl_u_check_eq(c->lo, c->n, ftl_dim_mod(c->st, w->dims[0], group), ftl_u_const(c->lo, 0),
+		       "the weights do not divide into groups");
+	same_size(c, 2, 0, ftl_dim_mul(c->st, w->dims[1], group), "the bias does not fit the weights");
+	return FTL_OK;
+}
+
+/* lstm, gru, rnn: results have the sizes that x and the hidden size give; the weights and states must agree. */
+static ftl_status check_recurrent(const binding *c)
+{
+	const ftl_type *x = in_type(c, 0), *h = out_type(c, 1);
+	int64_t gates = c->n->op == FTL_OP_lstm ? 4 : c->n->op == FTL_OP_gru ? 3 : 1;
+	ftl_dim dirs = h->dims[0], batch = h->dims[1], hidden = h->dims[2],
+		rows = ftl_dim_mul(c->st, hidden, ftl_u_const(c->lo, gates));
+	const char *bad = "the weights' shapes do not fit together";
+
+	for (uint32_t k = 1; k < c->n->nin; k++)
+		if (k != 4)
+			same_size(c, k, 0, dirs, bad);
+	same_size(c, 1, 1, rows, bad);
+	same_size(c, 1, 2, x->dims[2], "the input's features do not fit the weights");
+	same_size(c, 2, 1, rows, bad);
+	same_size(c, 2, 2, hidden, bad);
+	same_size(c, 3, 1, ftl_dim_mul(c->st, rows, ftl_u_const(c->lo, 2)), bad);
+	same_size(c, 4, 0, batch, "there should be a length for each sequence");
+	for (uint32_t k = 5; k < 7; k++) {
+		same_size(c, k, 1, batch, "an initial state does not fit the batch");
+		same_size(c, k, 2, hidden, "an initial state does not fit the hidden size");
+	}
+	same_size(c, 7, 1, ftl_dim_mul(c->st, hidden, ftl_u_const(c->lo, 3)), bad);
+	return FTL_OK;
+}
+
 /* Windows read a clamped place where they hang over the edge. */
 static ftl_status check_avg_pool(const binding *c)
 {
@@ -658,6 +722,11 @@ ftl_status ftl_bind_dynamic(ftl_lo *lo, ftl_node_id id)
 		[FTL_OP_quantize] = check_quantize,
 		[FTL_OP_dequantize] = check_dequantize,
 		[FTL_OP_grid_sample] = check_grid_sample,
+		[FTL_OP_conv] = check_conv,
+		[FTL_OP_conv_transpose] = check_conv_transpose,
+		[FTL_OP_lstm] = check_recurrent,
+		[FTL_OP_gru] = check_recurrent,
+		[FTL_OP_rnn] = check_recurrent,
 		[FTL_OP_avg_pool] = check_avg_pool,
 		[FTL_OP_roi_align] = check_regions,
 		[FTL_OP_max_roi_pool] = check_regions,

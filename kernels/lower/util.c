@@ -155,12 +155,17 @@ ftl_kv ftl_u_elem_raw(ftl_lo *lo, const ftl_node *n, ftl_val v, int64_t i)
 	return ftl_k_cast(b, x, ftl_dtype_compute(t->dtype));
 }
 
-ftl_kv ftl_u_elem(ftl_lo *lo, const ftl_node *n, ftl_val v, int64_t i)
+bool ftl_u_elem_known(const ftl_lo *lo, ftl_val v, int64_t i)
 {
 	const ftl_value *val = ftl_value_get(ftl_lo_graph(lo), v);
 
-	if (val->sym && i < val->nsym && ftl_u_known(lo, val->sym[i]))
-		return ftl_lo_dim(lo, val->sym[i]);
+	return val->sym && i < val->nsym && ftl_u_known(lo, val->sym[i]);
+}
+
+ftl_kv ftl_u_elem(ftl_lo *lo, const ftl_node *n, ftl_val v, int64_t i)
+{
+	if (ftl_u_elem_known(lo, v, i))
+		return ftl_lo_dim(lo, ftl_value_get(ftl_lo_graph(lo), v)->sym[i]);
 	return ftl_k_cast(ftl_lo_main(lo), ftl_u_elem_raw(lo, n, v, i), FTL_I64);
 }
 

@@ -48,6 +48,8 @@ void ftl_u_grid_index(ftl_kern *k, const ftl_type *t, uint32_t mask, ftl_kv line
 /* ---- program code ---- */
 /* Do all symbols of d have values? */
 bool ftl_u_known(const ftl_lo *lo, ftl_dim d);
+/* Does inference know element i, by symbols that have values? */
+bool ftl_u_elem_known(const ftl_lo *lo, ftl_val v, int64_t i);
 /* Element i of an integer (or float: truncated) tensor as an i64 of the program. */
 ftl_kv ftl_u_elem(ftl_lo *lo, const ftl_node *n, ftl_val v, int64_t i);
 /* Element i in its compute type. */
