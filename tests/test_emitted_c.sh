@@ -64,3 +64,16 @@ one digits "$SOURCE/examples/digits"
 one moe_mamba "$SOURCE/tests/fixtures/moe-mamba"       # Scan
 one speechformer "$SOURCE/tests/fixtures/speechformer" # sizes that only the data tells
 one kv_qwen3 "$SOURCE/tests/fixtures/kv-qwen3"         # cached keys and values in and out
+
+# what does not fit is an error code
+cat >"$work/lookup.fir" <<'END'
+func @f(%x: f32[?n,4] "x", %i: i64[?k] "i") -> (f32[?k,4] "y") {
+ %y = gather %x, %i {axis=0} : f32[?k,4]
+ return %y
+}
+END
+"$FETTLE" compile "$work/lookup.fir" --emit c -o "$work/lookup.c" >/dev/null
+# shellcheck disable=SC2086
+gcc -O1 -g $sanitize -Wall -Wextra -Werror -I"$work" -o "$work/lookup" "$work/lookup.c" "$SOURCE/tests/tools/emitted_errors.c" -lm
+"$work/lookup"
+echo "error codes: ok"
