@@ -109,6 +109,13 @@ FN(check_program)
 	return *FTL_IREG(uint8_t, c->a) ? c + 1 : ftl_interp_message(f, c->imm);
 }
 
+/* Its address is in the register from the start. */
+FN(local)
+{
+	FTL_UNUSED(f);
+	return c + 1;
+}
+
 FN(grid)
 {
 	*FTL_IREG(int64_t, c->dst) = f->grid;
@@ -186,6 +193,8 @@ static ftl_ifn find_fn(struct decoder *d, const ftl_kinst *i)
 
 	if (i->op == FTL_K_grid)
 		return grid;
+	if (i->op == FTL_K_local)
+		return local;
 	if (i->op == FTL_K_check)
 		return f->is_main ? check_program : check_kernel;
 	if (i->op == FTL_K_cast && t.elem == i->type.elem)
@@ -324,6 +333,13 @@ static bool make_registers(ftl_irun *r, ftl_ifunc *fn)
 
 		if (i->op == FTL_K_workspace)
 			memcpy(p, &(ftl_iptr){.region = &r->workspace}, sizeof(ftl_iptr));
+		if (i->op == FTL_K_local) {
+			ftl_iregion *mem = FTL_NEW(r->arena, ftl_iregion);
+
+			*mem = (ftl_iregion){
+				.base = ftl_arena_alloc(r->arena, (size_t)i->imm), .size = i->imm, .writable = true};
+			memcpy(p, &(ftl_iptr){.region = mem}, sizeof(ftl_iptr));
+		}
 		for (unsigned l = 0; i->op == FTL_K_const && l < i->type.lanes; l++)
 			const_bytes(i->type.elem, i->imm, p + l * ftl_ielem_size(i->type.elem));
 	}

@@ -246,6 +246,12 @@ ftl_kv ftl_k_grid(ftl_kb *b)
 	return ftl_kb_pure(b, (ftl_kinst){.op = FTL_K_grid, .type = FTL_KT_I64});
 }
 
+ftl_kv ftl_k_local(ftl_kb *b, int64_t bytes)
+{
+	assert(!b->f->is_main && b->block == &b->f->body && bytes > 0 && bytes <= FTL_MAX_LOCAL);
+	return ftl_kb_emit(b, (ftl_kinst){.op = FTL_K_local, .type = FTL_KT_PTR, .imm = bytes});
+}
+
 ftl_kv ftl_k_workspace(ftl_kb *b)
 {
 	assert(b->f->is_main);

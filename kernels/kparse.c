@@ -153,6 +153,7 @@ static ftl_status arguments(struct parser *p, ftl_kinst *i)
 		return operands(p, i, 2);
 	case FTL_K_in_ptr:
 	case FTL_K_blob:
+	case FTL_K_local:
 	case FTL_K_buf: return number_imm(p, i);
 	case FTL_K_in_dim: return io_axis(p, i);
 	case FTL_K_out_dim:
@@ -196,6 +197,7 @@ static ftl_ktype derived(const struct parser *p, const ftl_kinst *i)
 	case FTL_K_out_ptr:
 	case FTL_K_blob:
 	case FTL_K_buf:
+	case FTL_K_local:
 	case FTL_K_alloc: return FTL_KT_PTR;
 	case FTL_K_select: return ftl_ktype_of(p->b.f, i->a[1]);
 	case FTL_K_var:

@@ -146,6 +146,7 @@ static void body_text(struct printer *p, const ftl_kinst *i)
 	case FTL_K_prefetch: memory(p, i); return;
 	case FTL_K_in_ptr:
 	case FTL_K_blob:
+	case FTL_K_local:
 	case FTL_K_buf: ftl_text_add(p->t, " %lld", imm); return;
 	case FTL_K_in_dim: ftl_text_add(p->t, " %lld.%lld", imm / 64, imm % 64); return;
 	case FTL_K_out_dim: ftl_text_add(p->t, " %lld.%lld,", imm / 64, imm % 64); break;

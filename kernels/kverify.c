@@ -17,6 +17,7 @@ struct verifier {
 	bool *placed;    /* is in some block */
 	bool *visible;   /* may be used here */
 	uint32_t number; /* of the latest instruction with a value, as text has it */
+	int64_t local; /* bytes of locals so far */
 };
 
 #define FAIL(...) return fail(c, i, __VA_ARGS__)
@@ -328,6 +329,10 @@ static ftl_status verify_own(const struct verifier *c, const ftl_kinst *i)
 		FTL_TRY(io_axis(c, i, m->outputs.n, m->outputs.v, "output"));
 		return want(c, i, 0, FTL_KT_I64);
 	case FTL_K_blob: FTL_TRY(in_range(c, i, i->imm, m->blobs.n, "blob")); return want_result(c, i, FTL_KT_PTR);
+	case FTL_K_local:
+		if (i->imm <= 0 || i->imm > FTL_MAX_LOCAL)
+			FAIL("%lld bytes: must be 1 to %d", (long long)i->imm, FTL_MAX_LOCAL);
+		return want_result(c, i, FTL_KT_PTR);
 	case FTL_K_buf: FTL_TRY(in_range(c, i, i->imm, m->bufs.n, "buffer")); return want_result(c, i, FTL_KT_PTR);
 	case FTL_K_alloc: FTL_TRY(want(c, i, 0, FTL_KT_I64)); return want_result(c, i, FTL_KT_PTR);
 	case FTL_K_free: return want(c, i, 0, FTL_KT_PTR);
@@ -399,6 +404,13 @@ static ftl_status verify_block(struct verifier *c, const ftl_kblock *b, int dept
 		if (c->placed[v])
 			FAIL("is in the code twice");
 		c->placed[v] = true;
+		if (i->op == FTL_K_local) {
+			if (depth > 0)
+				FAIL("locals belong to the outermost block");
+			c->local += i->imm > 0 && i->imm <= FTL_MAX_LOCAL ? i->imm : 0;
+			if (c->local > FTL_MAX_LOCAL)
+				FAIL("the locals of a kernel may have %d bytes together", FTL_MAX_LOCAL);
+		}
 		FTL_TRY(verify_inst(c, i, loops));
 		c->visible[v] = true;
 		inner = i->op == FTL_K_for || i->op == FTL_K_loop;

@@ -84,6 +84,13 @@ double ftl_node_work(const ftl_graph *g, ftl_node_id id)
 		out += elements(g, n->out[i]);
 	if (n->op == FTL_OP_matmul || n->op == FTL_OP_conv || n->op == FTL_OP_conv_transpose)
 		return 2 * out * depth(g, n);
+	if (n->op == FTL_OP_attention) {
+		const ftl_type *q = ftl_type_of(g, n->in[0]), *k = ftl_type_of(g, n->in[1]);
+		double scores = elements(g, n->in[0]) / size_of(g, q->dims[q->rank - 1]) * size_of(g, k->dims[k->rank - 2]);
+
+		/* its regions' nodes count for themselves */
+		return 2 * scores * size_of(g, q->dims[q->rank - 1]) + 2 * out * size_of(g, k->dims[k->rank - 2]);
+	}
 	if (ftl_op_has(n->op, FTL_CHEAP))
 		return out;
 	if (ftl_op_has(n->op, FTL_MAP))

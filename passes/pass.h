@@ -86,7 +86,7 @@ void ftl_pass_miss(ftl_pass *p, const char *what, ftl_node_id n, const char *fmt
  *  - what a covered node computes is read by nobody else; or `sharing` allows that it stays for others and counts as not
  *    saved: FTL_SHARE_TO_SAVE where the patch saves something all the same, FTL_SHARE_FREELY where it costs no more,
  *  - every new value has the type of the old one (element type, rank, sizes provably equal) and is known as well,
- *  - the new nodes cost no more than those that go,
+ *  - the new nodes cost no more than those that go (unless `pays`),
  *  - no size at run time and no encoding depends on root.
  * New nodes get the merged location of root and covered. */
 typedef struct ftl_patch {
@@ -99,6 +99,7 @@ typedef struct ftl_patch {
 	ftl_node_id mark; /* nodes from here on are new */
 	enum ftl_sharing { FTL_SHARE_NOTHING, FTL_SHARE_TO_SAVE, FTL_SHARE_FREELY } sharing;
 	bool quiet; /* do not report a refusal */
+	bool pays;  /* what it saves is memory, which the count of operations does not show: do not compare costs */
 } ftl_patch;
 
 void ftl_patch_begin(ftl_patch *t, ftl_pass *p, const char *what, ftl_node_id root, const ftl_node_id *covered,

@@ -285,6 +285,8 @@ static bool pays(ftl_patch *t)
 		return refuse(t, "what \"%.80s\" (%s) computes is also read by \"%.80s\" (%s)",
 			      ftl_node_get(g, f.kept)->loc, ftl_op_get(ftl_node_get(g, f.kept)->op)->name,
 			      ftl_node_get(g, f.reader)->loc, ftl_op_get(ftl_node_get(g, f.reader)->op)->name);
+	if (t->pays)
+		return true;
 	for (uint32_t k = 0; k < t->ncovered; k++)
 		if (f.dies[k])
 			before += ftl_node_cost(g, t->covered[k]);

@@ -265,6 +265,13 @@ bool ftl_ce_memory(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 						  "\tif (n > 0)\n\t\tmemset(p, 0, (size_t)n);\n}\n");
 		ftl_ce_line(e, "zero(%s, %s);", ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]));
 		return true;
+	case FTL_K_local:
+		if (e->iso) /* no _Alignas; nothing but elements is accessed there */
+			ftl_ce_line(e, "double s%u[%lld];", v, (long long)(i->imm + 7) / 8);
+		else
+			ftl_ce_line(e, "_Alignas(64) unsigned char s%u[%lld];", v, (long long)i->imm);
+		ftl_ce_line(e, "unsigned char *const v%u = (unsigned char *)s%u;", v, v);
+		return true;
 	case FTL_K_offset:
 		ftl_ce_line(e, "unsigned char *const v%u = %s + %s;", v, ftl_ce_ref(e, i->a[0]),
 			    ftl_ce_ref(e, i->a[1]));

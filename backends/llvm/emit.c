@@ -318,6 +318,10 @@ static void emit_inst(ftl_le *l, ftl_kv id)
 		v = LLVMBuildAlloca(l->allocas, ftl_le_type(l, in->type), "");
 		LLVMBuildStore(l->b, ftl_le_val(l, in->a[0]), v);
 		break;
+	case FTL_K_local:
+		v = LLVMBuildAlloca(l->allocas, LLVMArrayType2(l->i8, (uint64_t)in->imm), "");
+		LLVMSetAlignment(v, 64);
+		break;
 	case FTL_K_get: v = LLVMBuildLoad2(l->b, ftl_le_type(l, in->type), ftl_le_val(l, in->a[0]), ""); break;
 	case FTL_K_set: LLVMBuildStore(l->b, ftl_le_val(l, in->a[1]), ftl_le_val(l, in->a[0])); return;
 	case FTL_K_for: emit_for(l, id, in); return;

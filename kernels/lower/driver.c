@@ -540,7 +540,8 @@ static void assign_outputs(ftl_lo *lo)
 			r = ftl_node_get(g, ftl_value_get(g, r)->def)->in[0];
 		v = ftl_value_get(g, r);
 		if (v->def && v->region == g->body && ftl_node_get(g, v->def)->op != FTL_OP_const &&
-		    !ftl_node_get(g, v->def)->nregion && !lo->val[r].out)
+		    (!ftl_node_get(g, v->def)->nregion || ftl_op_has(ftl_node_get(g, v->def)->op, FTL_ANCHOR)) &&
+		    !lo->val[r].out)
 			lo->val[r].out = lo->m->outputs.n;
 	}
 }

@@ -164,13 +164,25 @@ void ftl_write(ftl_kern *k, ftl_val v, const ftl_kv *idx, ftl_kv x)
 {
 	const ftl_graph *g = k->lo->g;
 	ftl_dtype mem = ftl_dtype_mem(ftl_type_of(g, v)->dtype);
-	ftl_kv lin, ptr;
+	ftl_kv lin, ptr, moved[FTL_MAX_RANK + 1];
 
 	/* f16 values keep their storage precision between fused ops: fusing must not change results */
 	x = ftl_k_cast(&k->b, x, mem);
 	while (k->lo->val[v].how == FTL_HOW_EPILOGUE) {
 		ftl_node_id u = ftl_value_get(g, v)->uses.v[0];
 		uint32_t mark = k->over.n;
+
+		if (ftl_node_get(g, u)->op == FTL_OP_transpose) {
+			ftl_ints perm = FTL_ATTRS(ftl_node_get(g, u), transpose)->perm;
+			ftl_kv from[FTL_MAX_RANK];
+
+			memcpy(from, idx, perm.n * sizeof *idx);
+			for (uint32_t i = 0; i < perm.n; i++)
+				moved[i] = from[perm.v[i]];
+			idx = moved;
+			v = ftl_node_get(g, u)->out[0];
+			continue;
+		}
 
 		ftl_vec_push(k->lo->arena, &k->over,
 			     ((__typeof__(*k->over.v)){v, ftl_k_cast(&k->b, x, ftl_dtype_compute(mem))}));

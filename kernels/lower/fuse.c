@@ -5,6 +5,8 @@
  *   epilogue  elementwise readers behind a contraction or reduction, one after the other, are applied to the
  *             element in its register before it is stored. The whole chain runs at the turn of its last node, when every
  *             other operand exists: the values between have no other reader, so nobody can miss them earlier.
+ * Attention also reads its operands through transposes and stores its result through one: heads move between the
+ * projections and the products, and nobody else wants them in between.
  * A value that is a result of its region, has another reader, or crosses a region always has memory. */
 #include "kernels/lower/driver.h"
 
@@ -43,6 +45,33 @@ static uint32_t expression_size(const ftl_lo *lo, const uint32_t *size, const ft
 	return sum;
 }
 
+static bool keeps_last_axis(const ftl_lo *lo, const ftl_node *transpose)
+{
+	int rank = ftl_type_of(lo->g, transpose->out[0])->rank;
+	ftl_ints perm = FTL_ATTRS(transpose, transpose)->perm;
+
+	return rank > 0 && perm.n && perm.v[rank - 1] == rank - 1;
+}
+
+/* The only reader of v if it is an `op` of v's region, else 0. */
+static ftl_node_id single_reader(const ftl_lo *lo, ftl_val v, ftl_op op)
+{
+	const ftl_value *val = ftl_value_get(lo->g, v);
+	const ftl_node *u = val->uses.n == 1 ? ftl_node_get(lo->g, val->uses.v[0]) : NULL;
+
+	return u && u->op == op && u->region == val->region ? val->uses.v[0] : 0;
+}
+
+/* Is n a transpose through which an attention can read its operand? Keys may lie in any order, they are packed. */
+static bool read_through(const ftl_lo *lo, const ftl_node *n)
+{
+	ftl_node_id u = n->op == FTL_OP_transpose ? single_reader(lo, n->out[0], FTL_OP_attention) : 0;
+	const ftl_node *a = u ? ftl_node_get(lo->g, u) : NULL;
+
+	return a && (a->in[1] == n->out[0] || keeps_last_axis(lo, n)) &&
+	       (a->in[0] == n->out[0] || a->in[1] == n->out[0] || a->in[2] == n->out[0]);
+}
+
 static void plan_region(ftl_lo *lo, ftl_region_id r, uint32_t *size)
 {
 	const ftl_graph *g = lo->g;
@@ -52,10 +81,20 @@ static void plan_region(ftl_lo *lo, ftl_region_id r, uint32_t *size)
 		ftl_node_id u;
 
 		size[id] = expression_size(lo, size, n);
-		for (uint32_t k = 0; k < n->nregion; k++)
+		for (uint32_t k = 0; k < n->nregion && n->op != FTL_OP_attention; k++)
 			plan_region(lo, n->regions[k], size);
 		if (lo->no_fuse || n->nout != 1 || lo->val[n->out[0]].how != FTL_HOW_MEMORY)
 			continue;
+		if (read_through(lo, n)) {
+			lo->val[n->out[0]].how = FTL_HOW_INLINE;
+			continue;
+		}
+		if (n->op == FTL_OP_attention && (u = single_reader(lo, n->out[0], FTL_OP_transpose)) != 0 &&
+		    keeps_last_axis(lo, ftl_node_get(g, u))) {
+			lo->val[n->out[0]].how = FTL_HOW_EPILOGUE;
+			lo->anchor[u] = id;
+			continue;
+		}
 		u = single_map_reader(lo, n->out[0]);
 		if (!u)
 			continue;

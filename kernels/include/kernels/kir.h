@@ -18,6 +18,7 @@ typedef uint32_t ftl_kv; /* value (= instruction) id in its function; 0 none */
 
 #define FTL_PTR FTL_DTYPE_COUNT /* the element type of addresses */
 #define FTL_MAX_LANES 64
+#define FTL_MAX_LOCAL (256 << 10) /* bytes of all locals of a kernel: threads have small stacks */
 
 typedef struct ftl_ktype {
 	uint8_t elem;  /* ftl_dtype, or FTL_PTR; 0 = no value */
@@ -200,6 +201,7 @@ ftl_kscope ftl_k_loop(ftl_kb *b);
 void ftl_k_end(ftl_kb *b, ftl_kscope *s);
 
 ftl_kv ftl_k_grid(ftl_kb *b); /* kernels only */
+ftl_kv ftl_k_local(ftl_kb *b, int64_t bytes); /* kernels only, outermost block only */
 
 /* program only */
 ftl_kv ftl_k_workspace(ftl_kb *b);
