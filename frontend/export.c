@@ -188,7 +188,7 @@ void ftl_exp_plain(exporter *x, ftl_node_id id)
 	}
 }
 
-static void export_nodes(exporter *x, ftl_region_id r)
+void ftl_exp_nodes(exporter *x, ftl_region_id r)
 {
 	FTL_FOREACH_NODE_IN(x->g, r, id) {
 		const ftl_node *n = ftl_node_get(x->g, id);
@@ -293,7 +293,7 @@ void ftl_exp_region(exporter *x, ftl_region_id r, Onnx__GraphProto *gp)
 					    ftl_type_of(x->g, reg->params.v[i])->rank ==
 						    0); /* ONNX Runtime wants the counter to be a scalar */
 	x->out = &nodes;
-	export_nodes(x, r);
+	ftl_exp_nodes(x, r);
 	if (!x->failed)
 		add_results(x, r, NULL, false, gp);
 	gp->n_node = nodes.n;
@@ -713,7 +713,7 @@ ftl_status ftl_onnx_export(ftl_arena *arena, const ftl_graph *graph, const char 
 	gp.input = FTL_NEW_N(arena, Onnx__ValueInfoProto *, body->params.n + 1);
 	for (uint32_t i = 0; i < body->params.n; i++)
 		gp.input[i] = ftl_exp_info(x, body->params.v[i], ftl_exp_name(x, body->params.v[i]), true);
-	export_nodes(x, graph->body);
+	ftl_exp_nodes(x, graph->body);
 	if (!x->failed)
 		add_results(x, graph->body, want, true, &gp);
 	if (x->failed)

@@ -17,7 +17,7 @@ struct verifier {
 	bool *placed;    /* is in some block */
 	bool *visible;   /* may be used here */
 	uint32_t number; /* of the latest instruction with a value, as text has it */
-	int64_t local; /* bytes of locals so far */
+	int64_t local;   /* bytes of locals so far */
 };
 
 #define FAIL(...) return fail(c, i, __VA_ARGS__)

@@ -9,14 +9,14 @@
 typedef struct ftl_att {
 	ftl_pass *p;
 	ftl_graph *g;
-	ftl_node_id soft;    /* the softmax */
-	ftl_node_id product; /* makes the scores */
-	ftl_node_id last;    /* weights times values: the root of the patch */
-	bool swapped;        /* the weights are operand 1 of it: the result is the transpose */
-	ftl_val sink;        /* or 0 */
-	ftl_val logits;      /* what the softmax is over, the sink apart */
-	ftl_val weights;     /* operand of last */
-	ftl_dim m, n;        /* queries, keys */
+	ftl_node_id soft;     /* the softmax */
+	ftl_node_id product;  /* makes the scores */
+	ftl_node_id last;     /* weights times values: the root of the patch */
+	bool swapped;         /* the weights are operand 1 of it: the result is the transpose */
+	ftl_val sink;         /* or 0 */
+	ftl_val logits;       /* what the softmax is over, the sink apart */
+	ftl_val weights;      /* operand of last */
+	ftl_dim m, n;         /* queries, keys */
 	const ftl_type *view; /* of the scores: leading axes as the attention will have them */
 	ftl_node_id covered[FTL_PAT_NODES];
 	uint32_t ncovered;

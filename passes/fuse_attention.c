@@ -170,8 +170,8 @@ static bool drops_sink(const ftl_att *a, const ftl_node *n)
 {
 	const struct ftl_attrs_slice *at = n->op == FTL_OP_slice ? FTL_ATTRS(n, slice) : NULL;
 
-	return a->sink && at && ftl_att_full(a, n->out[0]) && at->starts.n == 1 && at->starts.v[0] == ftl_dim_const(a->g->st, 0) &&
-	       (at->steps.n == 0 || at->steps.v[0] == 1);
+	return a->sink && at && ftl_att_full(a, n->out[0]) && at->starts.n == 1 &&
+	       at->starts.v[0] == ftl_dim_const(a->g->st, 0) && (at->steps.n == 0 || at->steps.v[0] == 1);
 }
 
 /* Node id reads the weights v (or what was made of them). *out: what it makes of them, 0 if it is the product. */
@@ -190,7 +190,7 @@ static bool follow(ftl_att *a, ftl_node_id id, ftl_val v, bool sink, ftl_val *ou
 	}
 	if (sink ? !drops_sink(a, n)
 		 : n->nout != 1 || n->nin > 4 || !ftl_att_full(a, n->out[0]) ||
-			   (!ftl_op_has(n->op, FTL_MAP) && !ftl_att_regroups(a, n)))
+			    (!ftl_op_has(n->op, FTL_MAP) && !ftl_att_regroups(a, n)))
 		return ftl_att_fault(a, "behind the softmax stands \"%.80s\" (%s), not a product with values", n->loc,
 				     ftl_op_get(n->op)->name);
 	*out = n->out[0];
@@ -222,7 +222,8 @@ static bool find_last(ftl_att *a)
 	if (!a->last)
 		return ftl_att_fault(a, "nothing is made of the weights");
 	if (ftl_use_count(a->g, a->weights) != 1)
-		return ftl_att_fault(a, "\"%.80s\" is not all that reads the weights", ftl_node_get(a->g, a->last)->loc);
+		return ftl_att_fault(a, "\"%.80s\" is not all that reads the weights",
+				     ftl_node_get(a->g, a->last)->loc);
 	return true;
 }
 

@@ -98,7 +98,8 @@ static ftl_status swap_last(ftl_patch *t, ftl_val v, ftl_val *out)
 /* Heads of keys repeated for a group of heads of queries: reshape(expand(x [..., h, 1, n, d])) is x itself to an attention. */
 static ftl_status strip_repeat(ftl_att *a, ftl_patch *t, ftl_val *v)
 {
-	ftl_node_id r = ftl_def(a->g, *v, FTL_OP_reshape), e = r ? ftl_def(a->g, ftl_node_get(a->g, r)->in[0], FTL_OP_expand) : 0;
+	ftl_node_id r = ftl_def(a->g, *v, FTL_OP_reshape),
+		    e = r ? ftl_def(a->g, ftl_node_get(a->g, r)->in[0], FTL_OP_expand) : 0;
 	const ftl_type *wide, *x, *o = type_of(a, *v);
 	ftl_dim d[FTL_MAX_RANK];
 	int at;
@@ -128,7 +129,7 @@ static ftl_status strip_repeat(ftl_att *a, ftl_patch *t, ftl_val *v)
 typedef struct region {
 	ftl_att *a;
 	ftl_patch *t;
-	ftl_builder b;   /* inside */
+	ftl_builder b; /* inside */
 	ftl_val from, param;
 	ftl_val old[FTL_PAT_NODES], now[FTL_PAT_NODES];
 	uint32_t n;
@@ -190,7 +191,8 @@ static ftl_status inside(region *r, ftl_val v, ftl_val *out)
 	}
 	n = ftl_node_get(a->g, id);
 	r->b.loc = n->loc;
-	FTL_TRY(ftl_build1(&r->b, n->op, in, nin, ftl_arena_dup(a->g->arena, n->attrs, ftl_op_get(n->op)->attr_bytes), out));
+	FTL_TRY(ftl_build1(&r->b, n->op, in, nin, ftl_arena_dup(a->g->arena, n->attrs, ftl_op_get(n->op)->attr_bytes),
+			   out));
 	r->b.loc = loc;
 	r->old[r->n] = v;
 	r->now[r->n++] = *out;
@@ -223,7 +225,8 @@ static ftl_val nan_to_zero(const ftl_att *a, ftl_val v)
 	ftl_node_id test = n ? ftl_def(a->g, n->in[0], FTL_OP_is_nan) : 0;
 	double zero;
 
-	if (!test || ftl_node_get(a->g, test)->in[0] != n->in[2] || !ftl_const_scalar(a->g, n->in[1], &zero) || zero != 0)
+	if (!test || ftl_node_get(a->g, test)->in[0] != n->in[2] || !ftl_const_scalar(a->g, n->in[1], &zero) ||
+	    zero != 0)
 		return 0;
 	return n->in[2];
 }

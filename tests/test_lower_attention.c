@@ -19,8 +19,8 @@ static void cases(void **state)
 		 " %L = add %S, %m : f32[1,2,200,400]\n", ""},
 		{"?a,?k,?b,8", "?a,?k,?d,8", "?a,?k,?d,12", "?a,?k,?b,?d", "?a,?k,?b,12", ", %m: f32[?a,1,?b,?d]", "",
 		 " %L0 = tanh %S : f32[?a,?k,?b,?d]\n %L = add %L0, %m : f32[?a,?k,?b,?d]\n", ""},
-		{"?a,?d,8", "?a,?d,8", "?a,?d,8", "?a,?d,?d", "?a,?d,8", ", %m: bool[?d,?d]", " %lo = const dense<-9> : f32[]\n",
-		 " %L = where %m, %S, %lo : f32[?a,?d,?d]\n", ""},
+		{"?a,?d,8", "?a,?d,8", "?a,?d,8", "?a,?d,?d", "?a,?d,8", ", %m: bool[?d,?d]",
+		 " %lo = const dense<-9> : f32[]\n", " %L = where %m, %S, %lo : f32[?a,?d,?d]\n", ""},
 		{"?one,8", "?d,8", "?d,8", "?one,?d", "?one,8", "", "", "", ""},
 		{"2,?one,8", "2,300,8", "2,300,8", "2,?one,300", "2,?one,8", "", "", "", ""},
 	};
@@ -32,8 +32,8 @@ static void cases(void **state)
 		sample c = {.name = shapes[i].y};
 
 		ftl_text_init(&b, &f->arena);
-		c.params = ftl_arena_printf(&f->arena, "%%q: f32[%s], %%k: f32[%s], %%v: f32[%s]%s", shapes[i].q, shapes[i].k,
-					    shapes[i].v, shapes[i].extra);
+		c.params = ftl_arena_printf(&f->arena, "%%q: f32[%s], %%k: f32[%s], %%v: f32[%s]%s", shapes[i].q,
+					    shapes[i].k, shapes[i].v, shapes[i].extra);
 		c.results = ftl_arena_printf(&f->arena, "i32[]");
 		ftl_text_add(&b, "%s", shapes[i].before);
 		ftl_text_add(&b, " %%y = attention %%q, %%k, %%v {scale=0.3} { (%%S: f32[%s])\n", shapes[i].s);
@@ -49,11 +49,13 @@ static void cases(void **state)
 		}
 		ftl_text_add(&b, " %%p = softmax %s : f32[%s]\n", *region ? "%l" : "%s", shapes[i].s);
 		ftl_text_add(&b, " %%z = matmul %%p, %%v : f32[%s]\n", shapes[i].y);
-		ftl_text_add(&b,
-			     " %%d0 = sub %%y, %%z : f32[%s]\n %%d1 = abs %%d0 : f32[%s]\n %%t = const dense<2e-6> : f32[]\n"
-			     " %%d2 = le %%d1, %%t : bool[%s]\n %%d3 = not %%d2 : bool[%s]\n %%d4 = cast %%d3 {to=i32} : i32[%s]\n"
-			     " %%d5 = reduce_sum %%d4 {keepdims=false} : i32[]",
-			     shapes[i].y, shapes[i].y, shapes[i].y, shapes[i].y, shapes[i].y);
+		ftl_text_add(
+			&b,
+			" %%d0 = sub %%y, %%z : f32[%s]\n %%d1 = abs %%d0 : f32[%s]\n %%t = const dense<2e-6> : f32[]\n"
+			" %%d2 = le %%d1, %%t : bool[%s]\n %%d3 = not %%d2 : bool[%s]\n %%d4 = cast %%d3 {to=i32} : "
+			"i32[%s]\n"
+			" %%d5 = reduce_sum %%d4 {keepdims=false} : i32[]",
+			shapes[i].y, shapes[i].y, shapes[i].y, shapes[i].y, shapes[i].y);
 		c.body = b.v;
 		c.ret = "%d5";
 		c.want = "0";

@@ -13,8 +13,9 @@ static ftl_status want_divides(ftl_infer *f, uint32_t k)
 	for (int i = 0; i + 2 < q->rank; i++)
 		if (ftl_dim_is_const(f->g->st, q->dims[i], &a) && ftl_dim_is_const(f->g->st, t->dims[i], &b) &&
 		    (b == 0 ? a != 0 : a % b != 0))
-			return ftl_infer_fail(f, "axis %d of operand %u does not divide that of the queries: shapes %s and %s",
-					      i, k, ftl_hook_in_shape(f, k), ftl_hook_in_shape(f, 0));
+			return ftl_infer_fail(
+				f, "axis %d of operand %u does not divide that of the queries: shapes %s and %s", i, k,
+				ftl_hook_in_shape(f, k), ftl_hook_in_shape(f, 0));
 	return FTL_OK;
 }
 
