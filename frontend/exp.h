@@ -56,7 +56,7 @@ const char *ftl_exp_name(exporter *x, ftl_val v);
 const char *ftl_exp_in(exporter *x, ftl_node_id id, uint32_t k); /* "" if left out; dequantized if it is encoded */
 const char *ftl_exp_out(exporter *x, ftl_node_id id, uint32_t k);
 void ftl_exp_region(exporter *x, ftl_region_id r, Onnx__GraphProto *gp); /* nodes, inputs and outputs of a subgraph */
-void ftl_exp_nodes(exporter *x, ftl_region_id r); /* those of a region, in place */
+void ftl_exp_nodes(exporter *x, ftl_region_id r);                        /* those of a region, in place */
 void ftl_exp_plain(exporter *x, ftl_node_id id);
 Onnx__ValueInfoProto *ftl_exp_info(exporter *x, ftl_val v, const char *name, bool shape);
 

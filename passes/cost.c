@@ -86,7 +86,8 @@ double ftl_node_work(const ftl_graph *g, ftl_node_id id)
 		return 2 * out * depth(g, n);
 	if (n->op == FTL_OP_attention) {
 		const ftl_type *q = ftl_type_of(g, n->in[0]), *k = ftl_type_of(g, n->in[1]);
-		double scores = elements(g, n->in[0]) / size_of(g, q->dims[q->rank - 1]) * size_of(g, k->dims[k->rank - 2]);
+		double scores = elements(g, n->in[0]) / size_of(g, q->dims[q->rank - 1]) *
+				size_of(g, k->dims[k->rank - 2]);
 
 		/* its regions' nodes count for themselves */
 		return 2 * scores * size_of(g, q->dims[q->rank - 1]) + 2 * out * size_of(g, k->dims[k->rank - 2]);

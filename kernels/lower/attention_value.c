@@ -69,8 +69,9 @@ static void value_tile(ftl_attend *a, ftl_kv i, int64_t c, int nv, ftl_kv j0, ft
 			x[v] = ftl_k_cast(b, x[v], a->t);
 		}
 		for (int r = 0; r < a->mr; r++) {
-			ftl_kv w = att_splat(a, ftl_k_load(b, a->t, a->s,
-						       ftl_att_score_at(a, att_add(a, i, att_num(a, r)), f.index), 1));
+			ftl_kv w = att_splat(a,
+					     ftl_k_load(b, a->t, a->s,
+							ftl_att_score_at(a, att_add(a, i, att_num(a, r)), f.index), 1));
 
 			for (int v = 0; v < nv; v++)
 				ftl_k_set(b, acc[r][v], ftl_k_fma(b, w, x[v], ftl_k_get(b, acc[r][v])));

@@ -200,7 +200,7 @@ void ftl_k_else(ftl_kb *b, ftl_kscope *s);
 ftl_kscope ftl_k_loop(ftl_kb *b);
 void ftl_k_end(ftl_kb *b, ftl_kscope *s);
 
-ftl_kv ftl_k_grid(ftl_kb *b); /* kernels only */
+ftl_kv ftl_k_grid(ftl_kb *b);                 /* kernels only */
 ftl_kv ftl_k_local(ftl_kb *b, int64_t bytes); /* kernels only, outermost block only */
 
 /* program only */
