@@ -430,25 +430,52 @@ static bool scan_body(imp *m, loop *l, const ftl_val *scanned, uint32_t nscanned
 	return again && !m->failed;
 }
 
+/* Subgraph and inputs of the current node, whose variables and scanned inputs start at input `first`; false on error. */
+static bool scan_inputs(imp *m, loop *l, uint32_t first, int64_t *out_scanned)
+{
+	int64_t scanned = ftl_imp_i(m, "num_scan_inputs", 0);
+	uint32_t nin = m->cur->nin > first ? m->cur->nin - first : 0;
+
+	l->gp = ftl_imp_subgraph(m, "body");
+	if (m->failed)
+		return false;
+	if (scanned < 1 || scanned > nin || l->gp->n_input != nin || l->gp->n_output < nin - (uint32_t)scanned ||
+	    l->gp->n_output > IMP_MAX_IN || m->cur->nout > l->gp->n_output) {
+		bad_model(m, "has %u inputs (%lld scanned) and %u outputs, its body %zu and %zu", nin,
+			  (long long)scanned, m->cur->nout, l->gp->n_input, l->gp->n_output);
+		return false;
+	}
+	l->nvar = nin - (uint32_t)scanned;
+	l->nscan = (uint32_t)l->gp->n_output - l->nvar;
+	l->var = FTL_NEW_N(m->tmp, variable, l->nvar + 1);
+	*out_scanned = scanned;
+	return true;
+}
+
+static void scan_variable(imp *m, loop *l, uint32_t k, ftl_val init)
+{
+	l->var[k].init.v = init;
+	l->var[k].kind = CARRIED;
+	l->var[k].type = *ftl_imp_type(m, init);
+}
+
+/* The node; its attributes have in_axes in range. */
+static void scan_node(imp *m, loop *l, const ftl_val *scanned, const struct ftl_attrs_scan *a)
+{
+	while (!m->failed && scan_body(m, l, scanned, (uint32_t)a->num_scan_inputs, a))
+		ftl_node_erase(m->g, l->id);
+	ftl_imp_finish(m, l->id);
+}
+
 void ftl_imp_do_scan(imp *m)
 {
-	loop l = {.gp = ftl_imp_subgraph(m, "body")};
 	struct ftl_attrs_scan *a = NEW_ATTRS(m, scan);
-	int64_t nscanned = ftl_imp_i(m, "num_scan_inputs", 0), *axes;
+	int64_t nscanned, *axes;
 	ftl_val *scanned;
+	loop l = {0};
 
-	if (m->failed)
+	if (!scan_inputs(m, &l, 0, &nscanned))
 		return;
-	if (nscanned < 1 || nscanned > m->cur->nin || l.gp->n_input != m->cur->nin ||
-	    l.gp->n_output < m->cur->nin - (uint32_t)nscanned || l.gp->n_output > IMP_MAX_IN ||
-	    m->cur->nout > l.gp->n_output) {
-		bad_model(m, "has %u inputs (%lld scanned) and %u outputs, its body %zu and %zu", m->cur->nin,
-			  (long long)nscanned, m->cur->nout, l.gp->n_input, l.gp->n_output);
-		return;
-	}
-	l.nvar = m->cur->nin - (uint32_t)nscanned;
-	l.nscan = (uint32_t)l.gp->n_output - l.nvar;
-	l.var = FTL_NEW_N(m->tmp, variable, l.nvar + 1);
 	scanned = FTL_NEW_N(m->tmp, ftl_val, (size_t)nscanned);
 	axes = FTL_NEW_N(m->tmp, int64_t, (size_t)nscanned);
 	a->num_scan_inputs = nscanned;
@@ -456,11 +483,8 @@ void ftl_imp_do_scan(imp *m)
 	a->out_axes = scan_list(m, "scan_output_axes", l.nscan);
 	a->in_reverse = scan_list(m, "scan_input_directions", (uint32_t)nscanned);
 	a->out_reverse = scan_list(m, "scan_output_directions", l.nscan);
-	for (uint32_t k = 0; k < l.nvar && !m->failed; k++) {
-		l.var[k].init.v = ftl_imp_need(m, k);
-		l.var[k].kind = CARRIED;
-		l.var[k].type = *ftl_imp_type(m, l.var[k].init.v);
-	}
+	for (uint32_t k = 0; k < l.nvar && !m->failed; k++)
+		scan_variable(m, &l, k, ftl_imp_need(m, k));
 	for (uint32_t k = 0; k < nscanned && !m->failed; k++) {
 		scanned[k] = ftl_imp_need(m, l.nvar + k);
 		axes[k] = ftl_imp_axis(m, a->in_axes.v[k], rank_of(m, scanned[k]));
@@ -468,9 +492,106 @@ void ftl_imp_do_scan(imp *m)
 	if (m->failed)
 		return;
 	a->in_axes = ftl_imp_ints_copy(m, (uint32_t)nscanned, axes);
-	while (scan_body(m, &l, scanned, (uint32_t)nscanned, a))
-		ftl_node_erase(m->g, l.id);
-	ftl_imp_finish(m, l.id);
+	scan_node(m, &l, scanned, a);
 	for (uint32_t k = 0; k < m->cur->nout && !m->failed; k++)
 		ftl_imp_out(m, k, ftl_node_get(m->g, l.id)->out[k]);
+}
+
+/* ---- Scan of opset 8: one scan per batch ---- */
+
+/* v's first len elements along axis 0 */
+static ftl_val first_of(imp *m, ftl_val v, ftl_val len)
+{
+	struct ftl_attrs_slice *a = NEW_ATTRS(m, slice);
+
+	a->axes = ftl_imp_ints_copy(m, 1, &(int64_t){0});
+	return ftl_imp_op(m, FTL_OP_slice, a, 3, (const ftl_val[]){v, ftl_imp_filled(m, 1, 0), len});
+}
+
+/* v with zeros behind it, `whole` elements along axis 0 */
+static ftl_val filled_up(imp *m, ftl_val v, ftl_val len, ftl_dim whole)
+{
+	struct ftl_attrs_pad *a = NEW_ATTRS(m, pad);
+	ftl_val pads[2] = {ftl_imp_filled(m, 1, 0), e_sub(m, ftl_imp_dims_vec(m, 1, &whole), len)};
+	ftl_dim d[FTL_MAX_RANK];
+	int r = rank_of(m, v);
+
+	for (int i = 0; i < r; i++)
+		d[i] = i ? ftl_imp_dim(m, v, i) : whole;
+	a->axes = ftl_imp_ints_copy(m, 1, &(int64_t){0});
+	v = ftl_imp_op(m, FTL_OP_pad, a, 3, (const ftl_val[]){v, 0, ftl_imp_concat(m, 0, 2, pads)});
+	return ftl_imp_reshape(m, v, r, d);
+}
+
+static ftl_val batch_param(imp *m, ftl_region_id r, ftl_val v)
+{
+	const ftl_type *t = ftl_imp_type(m, v);
+
+	if (m->failed || t->rank < 1) {
+		if (!m->failed)
+			bad_model(m, "an input has no batch axis");
+		return 0;
+	}
+	return ftl_param_new(m->g, r, ftl_type_make(m->g, t->dtype, t->rank - 1, t->dims + 1), NULL);
+}
+
+void ftl_imp_do_scan8(imp *m)
+{
+	struct ftl_attrs_scan *outer = NEW_ATTRS(m, scan), *a = NEW_ATTRS(m, scan);
+	ftl_val lens = ftl_imp_in(m, 0), *in, *scanned, *y, len = 0;
+	int64_t nscanned, *zeros;
+	uint32_t n = 0, ny;
+	ftl_node_id id;
+	ftl_region_id r;
+	ftl_dim whole;
+	loop l = {0};
+
+	if (!scan_inputs(m, &l, 1, &nscanned))
+		return;
+	ny = l.nvar + l.nscan;
+	in = FTL_NEW_N(m->tmp, ftl_val, m->cur->nin);
+	y = FTL_NEW_N(m->tmp, ftl_val, ny + 1);
+	scanned = FTL_NEW_N(m->tmp, ftl_val, (size_t)nscanned);
+	zeros = FTL_NEW_N(m->tmp, int64_t, m->cur->nin + ny);
+	if (lens)
+		in[n++] = ftl_imp_cast(m, lens, FTL_I64);
+	for (uint32_t k = 1; k < m->cur->nin; k++)
+		in[n++] = ftl_imp_need(m, k);
+	whole = ftl_imp_dim(m, in[n - 1], 1);
+	if (m->failed)
+		return;
+	outer->num_scan_inputs = n;
+	outer->in_axes = outer->in_reverse = ftl_imp_ints_copy(m, n, zeros);
+	outer->out_axes = outer->out_reverse = ftl_imp_ints_copy(m, ny, zeros);
+	a->num_scan_inputs = nscanned;
+	a->in_axes = ftl_imp_ints_copy(m, (uint32_t)nscanned, zeros);
+	a->in_reverse = scan_list(m, "directions", (uint32_t)nscanned);
+	a->out_axes = a->out_reverse = ftl_imp_ints_copy(m, l.nscan, zeros);
+	id = ftl_node_new(&m->b, FTL_OP_scan, in, n, outer, ny);
+	r = ftl_region_new(m->g, id);
+	inside was = enter(m, r);
+	n = 0;
+	if (lens)
+		len = ftl_imp_vector(m, batch_param(m, r, in[n++]));
+	for (uint32_t k = 0; k < l.nvar && !m->failed; k++)
+		scan_variable(m, &l, k, batch_param(m, r, in[n++]));
+	for (uint32_t k = 0; k < nscanned && !m->failed; k++)
+		scanned[k] = batch_param(m, r, in[n++]);
+	for (uint32_t k = 0; k < nscanned && !m->failed; k++) {
+		ftl_imp_want_rank(m, scanned[k], 1, FTL_MAX_RANK, "a batch of a scanned input");
+		if (len)
+			scanned[k] = first_of(m, scanned[k], len);
+	}
+	scan_node(m, &l, scanned, a);
+	for (uint32_t k = 0; k < ny && !m->failed; k++) {
+		y[k] = ftl_node_get(m->g, l.id)->out[k];
+		if (len && k >= l.nvar)
+			y[k] = filled_up(m, y[k], len, whole);
+	}
+	if (!m->failed)
+		ftl_build_yield(&m->b, y, ny);
+	leave(m, was);
+	ftl_imp_finish(m, id);
+	for (uint32_t k = 0; k < m->cur->nout && !m->failed; k++)
+		ftl_imp_out(m, k, ftl_node_get(m->g, id)->out[k]);
 }
