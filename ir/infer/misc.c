@@ -91,6 +91,20 @@ ftl_status ftl_infer_op_grid_sample(ftl_infer *f)
 	return ftl_hook_out(f, 0, x->dtype, x->rank, dims);
 }
 
+ftl_status ftl_infer_op_det(ftl_infer *f)
+{
+	const ftl_type *x;
+	ftl_dim n;
+
+	FTL_TRY(ftl_hook_args(f, 1));
+	FTL_TRY(ftl_hook_want_float(f, 0));
+	x = ftl_infer_in(f, 0);
+	if (x->rank < 2)
+		return ftl_infer_fail(f, "needs a matrix, has rank %d", x->rank);
+	FTL_TRY(ftl_hook_unify(f, x->dims[x->rank - 2], x->dims[x->rank - 1], "rows and columns", &n));
+	return ftl_hook_out(f, 0, x->dtype, x->rank - 2, x->dims);
+}
+
 ftl_status ftl_infer_op_dft(ftl_infer *f)
 {
 	const struct ftl_attrs_dft *a = FTL_ATTRS(ftl_infer_self(f), dft);
