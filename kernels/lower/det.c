@@ -70,7 +70,8 @@ ftl_status ftl_nest_det(ftl_lo *lo, ftl_node_id id)
 	const ftl_node *n = ftl_node_get(g, id);
 	const ftl_type *x = ftl_type_of(g, n->in[0]);
 	int rank = x->rank;
-	ftl_dim size = x->dims[rank - 1], many = ftl_u_product(lo, x, 0, rank - 2), area = ftl_dim_mul(g->st, size, size);
+	ftl_dim size = x->dims[rank - 1], many = ftl_u_product(lo, x, 0, rank - 2),
+		area = ftl_dim_mul(g->st, size, size);
 	ftl_kv cells = ftl_lo_temp(lo, ftl_dim_mul(g->st, ftl_dim_mul(g->st, many, area), ftl_u_const(lo, 8)));
 	ftl_kern *k = ftl_kern_begin(lo, id, "det");
 	ftl_kb *b = ftl_kern_b(k);
