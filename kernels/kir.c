@@ -126,9 +126,9 @@ struct walk {
 	uint32_t next;
 };
 
-static void walk_init(struct walk *w, const ftl_kfunc *f)
+static void walk_init(struct walk *w, const ftl_kfunc *f, ftl_arena *scratch)
 {
-	*w = (struct walk){.f = f, .number = FTL_NEW_N(f->arena, uint32_t, f->inst.n), .next = 1};
+	*w = (struct walk){.f = f, .number = FTL_NEW_N(scratch, uint32_t, f->inst.n), .next = 1};
 }
 
 static struct key operand(const struct walk *w, ftl_kv v)
@@ -183,7 +183,7 @@ uint64_t ftl_kfunc_hash(const ftl_kfunc *f)
 	struct key r;
 	uint64_t h = ftl_hash(&f->is_main, sizeof f->is_main, f->params.n);
 
-	walk_init(&w, f);
+	walk_init(&w, f, f->arena);
 	for (uint32_t k = 0; k < f->params.n; k++)
 		h = ftl_hash(&f->params.v[k].type, sizeof(ftl_ktype), h);
 	h = hash_block(&w, &f->body, h);
@@ -239,7 +239,45 @@ bool ftl_kfunc_same(const ftl_kfunc *a, const ftl_kfunc *b)
 		if (a->params.v[k].type.elem != b->params.v[k].type.elem)
 			return false;
 	}
-	walk_init(&x, a);
-	walk_init(&y, b);
+	walk_init(&x, a, b->arena);
+	walk_init(&y, b, b->arena);
 	return same_block(&x, &a->body, &y, &b->body) && same_operand(&x, a->result, &y, b->result);
+}
+
+/* ---- copying ---- */
+
+static void copy_block(ftl_kfunc *f, ftl_kblock *b)
+{
+	if (b->insts.n)
+		b->insts.v = ftl_arena_dup(f->arena, b->insts.v, b->insts.n * sizeof *b->insts.v);
+	b->insts.cap = b->insts.n;
+	for (uint32_t k = 0; k < b->insts.n; k++) {
+		ftl_kinst *i = ftl_kinst_get(f, b->insts.v[k]);
+		ftl_kblock **inner[2] = {&i->body, &i->els};
+
+		if (i->nextra)
+			i->extra = ftl_arena_dup(f->arena, i->extra, i->nextra * sizeof *i->extra);
+		for (int j = 0; j < 2; j++) {
+			if (!*inner[j])
+				continue;
+			*inner[j] = ftl_arena_dup(f->arena, *inner[j], sizeof **inner[j]);
+			copy_block(f, *inner[j]);
+		}
+	}
+}
+
+ftl_kfunc *ftl_kfunc_copy(ftl_arena *arena, const ftl_kfunc *from)
+{
+	ftl_kfunc *f = ftl_arena_dup(arena, from, sizeof *from);
+
+	f->arena = arena;
+	f->name = ftl_arena_str(arena, from->name);
+	f->note = ftl_arena_str(arena, from->note);
+	f->inst.v = ftl_arena_dup(arena, from->inst.v, from->inst.n * sizeof *from->inst.v);
+	f->inst.cap = f->inst.n;
+	if (f->params.n)
+		f->params.v = ftl_arena_dup(arena, from->params.v, from->params.n * sizeof *from->params.v);
+	f->params.cap = f->params.n;
+	copy_block(f, &f->body);
+	return f;
 }

@@ -570,12 +570,20 @@ static void finish_outputs(ftl_lo *lo)
 	}
 }
 
+static void free_scratch(void *arena)
+{
+	ftl_arena_free(arena);
+}
+
 ftl_status ftl_lower(ftl_arena *arena, const ftl_graph *g, const ftl_lower_options *o, ftl_diag *d, ftl_kmodule **out)
 {
 	ftl_lo *lo = FTL_NEW(arena, ftl_lo);
 	ftl_kblock rest;
 
 	lo->arena = arena;
+	lo->scratch = FTL_NEW(arena, ftl_arena);
+	ftl_arena_init(lo->scratch, arena->mem, arena->landing, arena->limit);
+	ftl_arena_defer(arena, free_scratch, lo->scratch); /* also when an allocation ends it all */
 	lo->g = g;
 	lo->target = o && o->target ? o->target : &ftl_target_scalar;
 	lo->no_fuse = o && o->no_fuse;
@@ -601,6 +609,7 @@ ftl_status ftl_lower(ftl_arena *arena, const ftl_graph *g, const ftl_lower_optio
 	FTL_TRY(ftl_lo_region(lo, g->body));
 	finish_outputs(lo);
 	ftl_lo_region_end(lo, lo->inner);
+	ftl_arena_free(lo->scratch);
 	/* the symbols' variables go first */
 	rest = lo->m->main->body;
 	memset(&lo->m->main->body, 0, sizeof rest);

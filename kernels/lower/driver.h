@@ -34,7 +34,8 @@ typedef struct ftl_lo_read {
 } ftl_lo_read;
 
 struct ftl_lo {
-	ftl_arena *arena;
+	ftl_arena *arena, *scratch; /* scratch: kernels under construction */
+	uint32_t building;          /* how many those are */
 	const ftl_graph *g;
 	const ftl_target *target;
 	bool no_fuse;

@@ -1,7 +1,8 @@
 /* Kernels under construction: parameters, launching, vector loops, accumulators.
  *
  * A kernel's parameters appear as the lowering asks for addresses, dims and other program values; a launch passes what
- * stands behind them at that place of the program. Kernels with the same code are one kernel. */
+ * stands behind them at that place of the program. Kernels with the same code are one kernel: they are built in scratch
+ * memory, which is empty again once no kernel is under construction, and the first of its kind is copied out. */
 #include "kernels/lower/driver.h"
 
 /* ---- kernels ---- */
@@ -13,9 +14,10 @@ ftl_kern *ftl_kern_begin(ftl_lo *lo, ftl_node_id id, const char *what)
 
 	k->lo = lo;
 	k->node = id;
-	k->f = ftl_kfunc_new(lo->arena, "", false);
-	k->f->note = ftl_arena_printf(lo->arena, "%s: %s", what, n->loc);
-	ftl_kb_init(&k->b, lo->arena, k->f);
+	k->f = ftl_kfunc_new(lo->scratch, "", false);
+	k->f->note = ftl_arena_printf(lo->scratch, "%s: %s", what, n->loc);
+	ftl_kb_init(&k->b, lo->scratch, k->f);
+	lo->building++;
 	return k;
 }
 
@@ -116,6 +118,7 @@ static uint32_t find_or_add_kernel(ftl_lo *lo, ftl_kfunc *f)
 	for (i = (uint32_t)f->hash & (lo->nslot - 1); lo->kernels[i].kernel; i = (i + 1) & (lo->nslot - 1))
 		if (lo->kernels[i].hash == f->hash && ftl_kfunc_same(lo->m->kernels.v[lo->kernels[i].kernel - 1], f))
 			return lo->kernels[i].kernel - 1;
+	f = ftl_kfunc_copy(lo->arena, f);
 	f->name = ftl_arena_printf(lo->arena, "k%u", lo->m->kernels.n);
 	ftl_vec_push(lo->arena, &lo->m->kernels, f);
 	lo->kernels[i] = (struct ftl_hash_slot){f->hash, lo->m->kernels.n};
@@ -130,6 +133,9 @@ void ftl_kern_launch(ftl_kern *k, ftl_kv count, int64_t cost)
 	ftl_kfunc_dce(k->f);
 	ftl_kfunc_hoist(k->f);
 	ftl_k_launch(&lo->main, find_or_add_kernel(lo, k->f), count, k->args.v, k->args.n, cost);
+	k->f = NULL;
+	if (--lo->building == 0)
+		ftl_arena_reset(lo->scratch);
 }
 
 /* ---- vector loops and accumulators ---- */

@@ -219,7 +219,10 @@ void ftl_k_launch(ftl_kb *b, uint32_t kernel, ftl_kv count, const ftl_kv *args, 
 int64_t ftl_kmodule_msg(ftl_kmodule *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 uint32_t ftl_kmodule_blob(ftl_kmodule *m, const ftl_blob *b); /* equal contents share a number */
 uint64_t ftl_kfunc_hash(const ftl_kfunc *f);
-bool ftl_kfunc_same(const ftl_kfunc *a, const ftl_kfunc *b); /* same code, names and notes apart */
+/* Same code, names and notes apart. Scratch comes from b's arena. */
+bool ftl_kfunc_same(const ftl_kfunc *a, const ftl_kfunc *b);
+/* Into arena, without what building it left behind. Instructions that are in no block keep their operands only. */
+ftl_kfunc *ftl_kfunc_copy(ftl_arena *arena, const ftl_kfunc *f);
 /* Drop what has no effect: unused pure instructions and loads, variables nobody reads, loops and ifs that do nothing.
  * Ids of what stays do not change. In program functions variables stay (ftl_kmodule.syms names them), but positions
  * (ftl_kmodule.prologue, ftl_kbuf.first/last) move: run it before they are taken. */
