@@ -58,7 +58,7 @@ struct fettle_program {
 	ftl_size_fn size;
 	const void **blobs;
 	uint64_t weight_bytes, code_bytes;
-	fettle_port *in, *out;
+	fettle_port *in, *out; /* a sequence is one of these and two of m's */
 	size_t nin, nout;
 };
 

@@ -95,14 +95,21 @@ static void count(const ftl_graph *g, counts *c)
 
 /* ---- text ---- */
 
+static const char *const kind_words[] = {
+	[FETTLE_TENSOR] = "",
+	[FETTLE_SEQUENCE] = "sequence of ",
+	[FETTLE_OPTIONAL] = "optional ",
+	[FETTLE_OPTIONAL_SEQUENCE] = "optional sequence of ",
+};
+
 static void port_text(ftl_text *t, const char *what, const fettle_port *p)
 {
 	ftl_text_add(t, "  %-7s ", what);
 	ftl_text_quoted(t, p->name);
-	ftl_text_add(t, ": %s[", fettle_dtype_name(p->dtype));
+	ftl_text_add(t, ": %s%s%s", kind_words[p->kind], fettle_dtype_name(p->dtype), p->rank < 0 ? "" : "[");
 	for (int i = 0; i < p->rank; i++)
 		ftl_text_add(t, "%s%s", i ? "," : "", p->dim_text[i]);
-	ftl_text_add(t, "]\n");
+	ftl_text_add(t, "%s\n", p->rank < 0 ? "" : "]");
 }
 
 static void counts_text(ftl_text *t, const char *when, const counts *c)
@@ -132,7 +139,12 @@ static void port_json(ftl_text *t, const fettle_port *p)
 {
 	ftl_text_add(t, "{\"name\": ");
 	ftl_json_string(t, p->name);
-	ftl_text_add(t, ", \"type\": \"%s\", \"shape\": [", fettle_dtype_name(p->dtype));
+	ftl_text_add(t, ", \"type\": \"%s%s\", \"shape\": ", kind_words[p->kind], fettle_dtype_name(p->dtype));
+	if (p->rank < 0) {
+		ftl_text_add(t, "null}");
+		return;
+	}
+	ftl_text_add(t, "[");
 	for (int i = 0; i < p->rank; i++) {
 		ftl_text_add(t, i ? ", " : "");
 		if (p->dims[i] >= 0)

@@ -115,6 +115,25 @@ void ftl_port_fill(ftl_arena *arena, ftl_symtab *st, const char *name, const ftl
 	out->name = name ? ftl_arena_str(arena, name) : "";
 	out->dtype = (fettle_dtype)t->dtype;
 	out->rank = t->rank;
+	if (t->seq) {
+		static const fettle_kind kinds[] = {[FTL_SEQ_LIST] = FETTLE_SEQUENCE,
+						    [FTL_SEQ_OPT] = FETTLE_OPTIONAL,
+						    [FTL_SEQ_OPT_LIST] = FETTLE_OPTIONAL_SEQUENCE};
+
+		out->kind = kinds[t->seq->kind];
+		out->rank = t->seq->rank < 0 ? -1 : t->seq->rank;
+		for (int i = 0; i < out->rank; i++) {
+			out->dims[i] = out->dim_min[i] = out->dim_max[i] = t->seq->dims[i];
+			out->dim_text[i] = "?";
+			if (out->dims[i] >= 0) {
+				out->dim_text[i] = ftl_arena_printf(arena, "%lld", (long long)out->dims[i]);
+				continue;
+			}
+			out->dim_min[i] = 0;
+			out->dim_max[i] = INT64_MAX;
+		}
+		return;
+	}
 	for (int i = 0; i < t->rank; i++) {
 		ftl_text s;
 

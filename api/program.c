@@ -112,16 +112,26 @@ static ftl_status collect_blobs(fettle_program *p, ftl_arena *a, ftl_diag *d)
 	return FTL_OK;
 }
 
+/* A sequence is two of the module's and one of ours. */
+static size_t fill_ports(ftl_arena *a, ftl_symtab *st, const ftl_kio *io, uint32_t n, fettle_port *out)
+{
+	size_t k = 0;
+
+	for (uint32_t i = 0; i < n; i++, k++) {
+		ftl_port_fill(a, st, io[i].name, io[i].value ? io[i].value : &io[i].type, &out[k]);
+		i += io[i].value != NULL;
+	}
+	return k;
+}
+
 static void program_ports(fettle_program *p, ftl_arena *a)
 {
-	p->nin = p->m->inputs.n;
-	p->nout = p->m->outputs.n;
-	p->in = FTL_NEW_N(a, fettle_port, p->nin);
-	p->out = FTL_NEW_N(a, fettle_port, p->nout);
-	for (size_t i = 0; i < p->nin; i++)
-		ftl_port_fill(a, p->m->st, p->m->inputs.v[i].name, &p->m->inputs.v[i].type, &p->in[i]);
-	for (size_t i = 0; i < p->nout; i++)
-		ftl_port_fill(a, p->m->st, p->m->outputs.v[i].name, &p->m->outputs.v[i].type, &p->out[i]);
+	const ftl_kmodule *m = p->m;
+
+	p->in = FTL_NEW_N(a, fettle_port, m->inputs.n);
+	p->out = FTL_NEW_N(a, fettle_port, m->outputs.n);
+	p->nin = fill_ports(a, m->st, m->inputs.v, m->inputs.n, p->in);
+	p->nout = fill_ports(a, m->st, m->outputs.v, m->outputs.n, p->out);
 }
 
 static ftl_status compile_entry(void *ctx, ftl_diag *d)

@@ -118,19 +118,51 @@ static ftl_status read_npy(fettle_tensors *t, ftl_diag *d)
 	return FTL_OK;
 }
 
+_Static_assert((int)FTL_PB_TENSOR == FETTLE_TENSOR && (int)FTL_PB_SEQUENCE == FETTLE_SEQUENCE &&
+		       (int)FTL_PB_OPTIONAL == FETTLE_OPTIONAL &&
+		       (int)FTL_PB_OPTIONAL_SEQUENCE == FETTLE_OPTIONAL_SEQUENCE,
+	       "kinds have one numbering");
+
+static void from_pb(const ftl_pb_tensor *pb, fettle_tensor *out)
+{
+	out->name = pb->name;
+	out->dtype = (fettle_dtype)pb->dtype;
+	out->rank = pb->rank;
+	memcpy(out->dims, pb->dims, sizeof out->dims);
+	out->data = (void *)(uintptr_t)pb->data;
+	out->bytes = pb->bytes;
+}
+
+static void to_pb(const fettle_tensor *t, ftl_pb_tensor *out)
+{
+	*out = (ftl_pb_tensor){.name = t->name ? t->name : "",
+			       .dtype = (ftl_dtype)t->dtype,
+			       .rank = t->rank,
+			       .data = t->data,
+			       .bytes = t->bytes};
+	memcpy(out->dims, t->dims, sizeof out->dims);
+}
+
 static ftl_status read_pb(fettle_tensors *t, ftl_diag *d)
 {
-	ftl_pb_tensor pb;
+	ftl_pb_value pb;
 
-	FTL_TRY(ftl_pb_tensor_read(&t->arena, t->path, d, &pb));
+	FTL_TRY(ftl_pb_value_read(&t->arena, t->path, d, &pb));
 	t->n = 1;
 	t->v = FTL_NEW(&t->arena, fettle_tensor);
+	if (pb.kind == FTL_PB_TENSOR) {
+		from_pb(pb.items, t->v);
+		return FTL_OK;
+	}
 	t->v->name = pb.name;
-	t->v->dtype = (fettle_dtype)pb.dtype;
-	t->v->rank = pb.rank;
-	memcpy(t->v->dims, pb.dims, sizeof t->v->dims);
-	t->v->data = (void *)(uintptr_t)pb.data;
-	t->v->bytes = pb.bytes;
+	t->v->kind = (fettle_kind)pb.kind;
+	t->v->none = pb.none;
+	t->v->n_items = pb.n;
+	t->v->items = FTL_NEW_N(&t->arena, fettle_tensor, pb.n + 1);
+	for (size_t i = 0; i < pb.n; i++)
+		from_pb(&pb.items[i], &t->v->items[i]);
+	if (pb.n)
+		t->v->dtype = t->v->items[0].dtype;
 	return FTL_OK;
 }
 
@@ -196,6 +228,8 @@ static ftl_status to_npy(const fettle_tensor *t, ftl_diag *d, ftl_npy *out)
 {
 	const char *descr = npy_descr(t->dtype);
 
+	if (t->kind != FETTLE_TENSOR)
+		return ftl_fail(d, FTL_ERR_USAGE, "a sequence or optional goes to a .pb file of its own");
 	if (!descr)
 		return ftl_fail(d, FTL_ERR_USAGE, "a tensor without element type cannot be written");
 	memcpy(out->descr, descr, sizeof npy_types[0].descr);
@@ -213,14 +247,17 @@ static ftl_status write_entry(void *ctx, ftl_diag *d)
 	ftl_npy *v;
 
 	if (ends_with(w->path, ".pb") && w->n == 1) {
-		ftl_pb_tensor pb = {.name = w->t->name ? w->t->name : "",
-				    .dtype = (ftl_dtype)w->t->dtype,
-				    .rank = w->t->rank,
-				    .data = w->t->data,
-				    .bytes = w->t->bytes};
+		bool tensor = w->t->kind == FETTLE_TENSOR;
+		const fettle_tensor *items = tensor ? w->t : w->t->items;
+		ftl_pb_value pb = {.name = w->t->name ? w->t->name : "",
+				   .kind = (ftl_pb_kind)w->t->kind,
+				   .none = w->t->none,
+				   .n = tensor ? 1 : w->t->n_items};
 
-		memcpy(pb.dims, w->t->dims, sizeof pb.dims);
-		return ftl_pb_tensor_write(&w->arena, w->path, &pb, d);
+		pb.items = FTL_NEW_N(&w->arena, ftl_pb_tensor, pb.n + 1);
+		for (size_t i = 0; i < pb.n; i++)
+			to_pb(&items[i], &pb.items[i]);
+		return ftl_pb_value_write(&w->arena, w->path, &pb, d);
 	}
 	v = FTL_NEW_N(&w->arena, ftl_npy, w->n);
 	for (size_t i = 0; i < w->n; i++)

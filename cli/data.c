@@ -184,6 +184,15 @@ int cli_random(const fettle_port *p, uint64_t seed, fettle_tensor *out)
 {
 	size_t count = 0;
 
+	if (p->kind != FETTLE_TENSOR) { /* one element */
+		fettle_port item = *p;
+
+		item.kind = FETTLE_TENSOR;
+		item.rank = p->rank < 0 ? 0 : p->rank;
+		*out = (fettle_tensor){.name = p->name, .dtype = p->dtype, .kind = p->kind, .n_items = 1};
+		out->items = cli_alloc(1, sizeof *out->items);
+		return cli_random(&item, seed, out->items);
+	}
 	*out = (fettle_tensor){.name = p->name, .dtype = p->dtype, .rank = p->rank};
 	for (int i = 0; i < p->rank; i++)
 		out->dims[i] = p->dims[i] >= 0 ? p->dims[i] : p->dim_min[i] > 1 ? p->dim_min[i] : 1;
@@ -211,6 +220,12 @@ char *cli_type_text(const fettle_tensor *t)
 	char dims[FETTLE_MAX_RANK * 22 + 1] = "";
 	size_t n = 0;
 
+	if (t->kind == FETTLE_OPTIONAL && t->n_items == 1)
+		return cli_type_text(t->items);
+	if (t->kind != FETTLE_TENSOR && (t->none || t->kind == FETTLE_OPTIONAL))
+		return cli_printf("none");
+	if (t->kind != FETTLE_TENSOR)
+		return cli_printf("sequence of %zu", t->n_items);
 	for (int i = 0; i < t->rank; i++)
 		n += (size_t)snprintf(dims + n, sizeof dims - n, "%s%lld", i ? "x" : "", (long long)t->dims[i]);
 	return cli_printf("%s[%s]", fettle_dtype_name(t->dtype), dims);
@@ -218,12 +233,36 @@ char *cli_type_text(const fettle_tensor *t)
 
 /* ---- comparing ---- */
 
+/* A file of an optional tensor looks like a sequence of one. */
+static cli_difference compare_items(const fettle_tensor *got, const fettle_tensor *want, double atol, double rtol)
+{
+	cli_difference r = {.ok = true};
+	bool none = want->kind != FETTLE_SEQUENCE && want->none;
+
+	if (want->kind == FETTLE_TENSOR || got->kind == FETTLE_TENSOR || got->none != none ||
+	    got->n_items != want->n_items) {
+		r.ok = false;
+		r.what = cli_printf("%s, expected %s", cli_type_text(got), cli_type_text(want));
+	}
+	for (size_t i = 0; i < got->n_items && r.ok; i++) {
+		cli_difference d = cli_compare(&got->items[i], &want->items[i], atol, rtol);
+
+		r.ok = d.ok;
+		r.max_abs = d.max_abs > r.max_abs ? d.max_abs : r.max_abs;
+		if (d.what)
+			r.what = cli_printf("element %zu: %s", i, d.what);
+	}
+	return r;
+}
+
 cli_difference cli_compare(const fettle_tensor *got, const fettle_tensor *want, double atol, double rtol)
 {
 	cli_difference r = {.ok = true};
 	size_t count = 0;
 	bool floats = got->dtype == FETTLE_F32;
 
+	if (got->kind != FETTLE_TENSOR || want->kind != FETTLE_TENSOR)
+		return compare_items(got, want, atol, rtol);
 	if (got->dtype != want->dtype)
 		r.what = cli_printf("type %s, expected %s", fettle_dtype_name(got->dtype),
 				    fettle_dtype_name(want->dtype));

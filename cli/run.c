@@ -32,6 +32,17 @@ static void show(const fettle_tensor *t)
 
 	printf("%s: %s", t->name, type);
 	free(type);
+	if (t->kind != FETTLE_TENSOR) {
+		putchar('\n');
+		for (size_t i = 0; i < t->n_items; i++) {
+			fettle_tensor item = t->items[i];
+
+			item.name = cli_printf("%s[%zu]", t->name, i);
+			show(&item);
+			free((char *)item.name);
+		}
+		return;
+	}
 	if (fettle_tensor_count(t, &count) && count) {
 		some = count < 6 ? count : 6;
 		fputs(" =", stdout);
@@ -43,10 +54,10 @@ static void show(const fettle_tensor *t)
 }
 
 /* An output's name as a file name: names come from models, of any length. */
-static char *file_name(const char *dir, const char *name, size_t k)
+static char *file_name(const char *dir, const char *name, const char *suffix, size_t k)
 {
 	enum { LONGEST = 100 };
-	char *s = cli_printf("%s/%.*s.npy", dir, LONGEST, *name && *name != '.' ? name : "output");
+	char *s = cli_printf("%s/%.*s%s", dir, LONGEST, *name && *name != '.' ? name : "output", suffix);
 	bool changed = !*name || *name == '.' || strlen(name) > LONGEST;
 
 	for (char *p = s + strlen(dir) + 1; *p; p++) {
@@ -56,7 +67,7 @@ static char *file_name(const char *dir, const char *name, size_t k)
 		}
 	}
 	if (changed) {
-		char *with = cli_printf("%.*s_%zu.npy", (int)strlen(s) - 4, s, k);
+		char *with = cli_printf("%.*s_%zu%s", (int)(strlen(s) - strlen(suffix)), s, k, suffix);
 
 		free(s);
 		s = with;
@@ -80,7 +91,8 @@ static int write_outputs(const run *r)
 		return fettle_tensors_write(r->output, r->out, r->nout, &e) == FETTLE_OK ? CLI_OK : cli_error(&e);
 	(void)mkdir(r->output, 0777);
 	for (size_t k = 0; k < r->nout; k++) {
-		char *path = file_name(r->output, r->out[k].name, k);
+		bool tensor = r->out[k].kind == FETTLE_TENSOR;
+		char *path = file_name(r->output, r->out[k].name, tensor ? ".npy" : ".pb", k);
 		fettle_status rc = fettle_tensors_write(path, &r->out[k], 1, &e);
 
 		free(path);
@@ -142,7 +154,7 @@ static int run_once(run *r)
 			return CLI_MODEL;
 		}
 		for (size_t k = 0; k < r->nin; k++) {
-			if (r->in[k].dtype == FETTLE_NO_DTYPE) {
+			if (r->in[k].kind == FETTLE_TENSOR && r->in[k].dtype == FETTLE_NO_DTYPE) {
 				cli_say("no data for input \"%s\"; give --input %s=FILE.npy",
 					fettle_program_input(r->p, k)->name, fettle_program_input(r->p, k)->name);
 				return CLI_MODEL;
@@ -177,7 +189,7 @@ static int append(fettle_tensor *sum, const fettle_tensor *got)
 {
 	char *data;
 
-	if (got->rank < 1) {
+	if (got->kind != FETTLE_TENSOR || got->rank < 1) {
 		cli_say("output \"%s\" has no first axis to put rows along", got->name);
 		return CLI_MODEL;
 	}
@@ -216,7 +228,7 @@ static int find_columns(const run *r, const fettle_tensors *data, fettle_tensor 
 
 			t = x->name && !strcmp(x->name, name) ? x : NULL;
 		}
-		if (!t || t->rank < 1) {
+		if (!t || t->kind != FETTLE_TENSOR || t->rank < 1) {
 			cli_say("%s has no array \"%s\" with a first axis, which the model wants", r->data, name);
 			return CLI_MODEL;
 		}

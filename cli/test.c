@@ -184,7 +184,7 @@ static int match_inputs(model *t, const cli_feeds *f, fettle_tensor *in, result 
 		nobody = NULL;
 	}
 	for (size_t k = 0; k < n; k++) {
-		if (!in[k].data && in[k].dtype == FETTLE_NO_DTYPE)
+		if (in[k].kind == FETTLE_TENSOR && in[k].dtype == FETTLE_NO_DTYPE)
 			return fail(r, FAILED, "no data for input \"%s\"", fettle_program_input(t->p, k)->name);
 	}
 	return 0;
@@ -210,7 +210,7 @@ static int run_set(model *t, const char *name, const set *s, double *worst, resu
 	for (size_t k = 0; k < nout; k++) {
 		cli_difference d;
 
-		if (want[k].dtype == FETTLE_NO_DTYPE)
+		if (want[k].kind == FETTLE_TENSOR && want[k].dtype == FETTLE_NO_DTYPE)
 			continue;
 		d = cli_compare(&out[k], &want[k], t->atol, t->rtol);
 		if (d.max_abs > *worst)

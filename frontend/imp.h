@@ -40,9 +40,10 @@ typedef struct imp_seq {
 
 /* What a name stands for. */
 typedef struct imp_bound {
-	ftl_val v;
-	const imp_seq *seq; /* instead of v */
-	bool none;          /* an optional input its caller left out */
+	ftl_val v;                /* a tensor; or a sequence or optional that only run time knows */
+	const imp_seq *seq;       /* instead of v */
+	bool none;                /* an optional input its caller left out, or an optional without element */
+	const ftl_type *optional; /* v, seq or none is an optional of this type that is known at import */
 } imp_bound;
 
 typedef struct imp_scope {
@@ -94,6 +95,7 @@ struct imp {
 	int64_t nrandom; /* random nodes without a seed so far: each gets one of its own */
 	int depth;       /* of nodes within nodes */
 	bool failed;
+	bool needs_rank; /* something failed that a known rank of the elements of a still empty sequence would have saved */
 	ftl_status_code status;
 };
 
@@ -166,6 +168,15 @@ bool ftl_imp_known_dims(imp *m, ftl_val v, ftl_dim *out, uint32_t cap, uint32_t 
 bool ftl_imp_known_f(imp *m, ftl_val v, double *out);
 /* The list in attribute `name`, or else in input k; an error if it is given but not known. False: not given. */
 bool ftl_imp_list(imp *m, const char *name, uint32_t k, int64_t *out, uint32_t cap, uint32_t *n);
+
+/* ---- import_sequence.c, import_optional.c ---- */
+#define IMP_TENSOR (-1)
+int ftl_imp_kind(const imp *m, const imp_bound *b); /* IMP_TENSOR or an ftl_seq_kind */
+/* b as a value of the graph, of this kind: something bare becomes an optional and the other way round. */
+ftl_val ftl_imp_value(imp *m, const imp_bound *b, int kind);
+int ftl_imp_declared_kind(const Onnx__TypeProto *t);
+/* The type that t, which declares no tensor, stands for; `what` is for the error. */
+bool ftl_imp_declared(imp *m, const Onnx__TypeProto *t, const char *what, ftl_type *out);
 
 /* ---- making nodes ---- */
 void ftl_imp_ops(imp *m, ftl_op op, void *attrs, uint32_t nin, const ftl_val *in, uint32_t nout, ftl_val *out);

@@ -285,6 +285,30 @@ static void check_dims(imp *m, const inputs *in)
 	}
 }
 
+/* A given shape is the elements'. */
+static void sequence_type(imp *m, const Onnx__ValueInfoProto *vi, const ftl_import_shape *given, ftl_type *out)
+{
+	const char *what = ftl_arena_printf(m->tmp, "input \"%s\"", vi->name ? vi->name : "");
+	ftl_seq_type s;
+
+	if (!ftl_imp_declared(m, vi->type, what, out) || !given)
+		return;
+	s = *out->seq;
+	if ((s.rank >= 0 && s.rank != given->rank) || given->rank > FTL_MAX_RANK) {
+		bad_model(m, "%s has elements of rank %d in the model, the given shape has %d", what, s.rank,
+			  given->rank);
+		return;
+	}
+	for (int i = 0; i < given->rank; i++) {
+		if (s.rank < 0)
+			s.dims[i] = -1;
+		if (given->dims[i] >= 0)
+			s.dims[i] = given->dims[i];
+	}
+	s.rank = (int8_t)given->rank;
+	*out = ftl_type_make_seq(m->g, out->dtype, &s);
+}
+
 static void input_type(imp *m, inputs *in, const Onnx__ValueInfoProto *vi, ftl_type *out)
 {
 	const char *name = vi->name ? vi->name : "";
@@ -294,6 +318,10 @@ static void input_type(imp *m, inputs *in, const Onnx__ValueInfoProto *vi, ftl_t
 	ftl_dtype t;
 	size_t rank = given ? (size_t)given->rank : s ? s->n_dim : 0;
 
+	if (ftl_imp_declared_kind(vi->type) != IMP_TENSOR) {
+		sequence_type(m, vi, given, out);
+		return;
+	}
 	if (!vi->type || !vi->type->tensor_type) {
 		unsupported(m, "input \"%s\" is not a tensor", name);
 		return;
@@ -380,8 +408,14 @@ static void add_inputs(imp *m)
 /* A wrong declared type means that somebody else's view of the model differs from ours. */
 static void check_output(imp *m, const Onnx__ValueInfoProto *vi, ftl_val v)
 {
-	int32_t code = vi->type && vi->type->tensor_type ? vi->type->tensor_type->elem_type : 0;
+	const Onnx__TypeProto *t = vi->type;
+	int32_t code;
 
+	if (t && t->optional_type)
+		t = t->optional_type->elem_type;
+	if (t && t->sequence_type)
+		t = t->sequence_type->elem_type;
+	code = t && t->tensor_type ? t->tensor_type->elem_type : 0;
 	if (code && ftl_onnx_dtype(code) != dtype_of(m, v))
 		bad_model(m, "graph output \"%s\" is declared with element type %s, but is %s", vi->name,
 			  ftl_onnx_dtype_name(code), ftl_onnx_dtype_name(ftl_onnx_dtype_code(dtype_of(m, v))));
@@ -391,23 +425,24 @@ static void add_outputs(imp *m)
 {
 	const Onnx__GraphProto *gp = m->model->graph;
 	ftl_val *out = FTL_NEW_N(m->tmp, ftl_val, gp->n_output + 1);
+	int kind;
 
+	m->b.loc = "outputs";
 	for (size_t i = 0; i < gp->n_output && !m->failed; i++) {
 		const imp_bound *b = ftl_imp_result(m, gp, i);
 		if (!b)
 			return;
-		if (b->seq || !b->v) {
-			unsupported(m, "graph output \"%s\" is a sequence", gp->output[i]->name);
+		kind = ftl_imp_kind(m, b);
+		if (gp->output[i]->type && (kind != IMP_TENSOR || !gp->output[i]->type->tensor_type))
+			kind = ftl_imp_declared_kind(gp->output[i]->type);
+		out[i] = ftl_imp_value(m, b, kind);
+		if (m->failed)
 			return;
-		}
-		out[i] = b->v;
-		check_output(m, gp->output[i], b->v);
+		check_output(m, gp->output[i], out[i]);
 		ftl_vec_push(m->arena, &m->g->out_names, ftl_arena_str(m->arena, gp->output[i]->name));
 	}
-	if (!m->failed) {
-		m->b.loc = "outputs";
+	if (!m->failed)
 		ftl_build_yield(&m->b, out, (uint32_t)gp->n_output);
-	}
 }
 
 /* ---- the model ---- */

@@ -3,9 +3,12 @@
  * An If whose condition is known at import becomes the branch it takes. Bodies are imported with the types their
  * variables have: a dim that a round of a loop changes becomes a symbol, and the body is imported again, since what it
  * resolved from the old dim would be stale. A loop variable the body hands back untouched is its initial value.
- * A sequence a Loop appends to becomes a stacked result of the loop. */
+ * A sequence that a Loop only appends to, tensors of one shape, becomes a stacked result of the loop. Any other sequence or
+ * optional that crosses the border of a region is a value of the graph. */
 #include "imp.h"
 #include "ir/infer.h"
+
+#define MAX_GUESS 5 /* rank of the elements of a sequence */
 
 typedef struct inside {
 	imp_scope *scope;
@@ -34,10 +37,12 @@ static ftl_val result_tensor(imp *m, const Onnx__GraphProto *gp, size_t k)
 {
 	const imp_bound *b = ftl_imp_result(m, gp, k);
 
-	if (b && (b->seq || !b->v)) {
-		unsupported(m, "result %zu of the subgraph, \"%s\", is a sequence", k, gp->output[k]->name);
+	if (b && ftl_imp_kind(m, b) != IMP_TENSOR) {
+		bad_model(m, "result %zu of the subgraph, \"%s\", is no tensor", k, gp->output[k]->name);
 		return 0;
 	}
+	if (b && !b->v)
+		bad_model(m, "result %zu of the subgraph, \"%s\", is left out", k, gp->output[k]->name);
 	return b ? b->v : 0;
 }
 
@@ -85,16 +90,27 @@ static void same_rank(imp *m, const ftl_region_id *region, ftl_val *const *out, 
 	int low = rank_of(m, out[1][k]) < rank_of(m, out[0][k]);
 	const ftl_type *t = ftl_imp_type(m, out[low][k]);
 
-	if (t->rank == rank_of(m, out[!low][k]))
+	if (t->seq || t->rank == rank_of(m, out[!low][k]))
 		return;
 	inside was = enter(m, region[!low]);
 	out[!low][k] = ftl_imp_reshape(m, out[!low][k], t->rank, t->dims);
 	leave(m, was);
 }
 
+/* What the results of two branches, or of two rounds, have in common: an optional may also be there. */
+static int common_kind(int a, int b)
+{
+	if ((a == FTL_SEQ_OPT && b == IMP_TENSOR) || (a == FTL_SEQ_OPT_LIST && b == FTL_SEQ_LIST))
+		return a;
+	if ((b == FTL_SEQ_OPT && a == IMP_TENSOR) || (b == FTL_SEQ_OPT_LIST && a == FTL_SEQ_LIST))
+		return b;
+	return a;
+}
+
 void ftl_imp_do_if(imp *m)
 {
 	ftl_val cond = ftl_imp_need(m, 0), *out[2];
+	imp_bound *result[2];
 	ftl_region_id region[2];
 	const Onnx__GraphProto *branch[2] = {ftl_imp_subgraph(m, "then_branch"), ftl_imp_subgraph(m, "else_branch")};
 	uint32_t n = m->cur->nout;
@@ -120,12 +136,24 @@ void ftl_imp_do_if(imp *m)
 		region[i] = ftl_region_new(m->g, id);
 		inside was = enter(m, region[i]);
 		ftl_imp_graph(m, branch[i]);
-		for (uint32_t k = 0; k < n && !m->failed; k++)
-			out[i][k] = result_tensor(m, branch[i], k);
+		result[i] = FTL_NEW_N(m->tmp, imp_bound, n + 1);
+		for (uint32_t k = 0; k < n && !m->failed; k++) {
+			const imp_bound *b = ftl_imp_result(m, branch[i], k);
+			if (b)
+				result[i][k] = *b;
+		}
 		leave(m, was);
 	}
-	for (uint32_t k = 0; k < n && !m->failed; k++)
-		same_rank(m, region, out, k);
+	for (uint32_t k = 0; k < n && !m->failed; k++) {
+		int kind = common_kind(ftl_imp_kind(m, &result[0][k]), ftl_imp_kind(m, &result[1][k]));
+		for (int i = 0; i < 2; i++) {
+			inside was = enter(m, region[i]);
+			out[i][k] = ftl_imp_value(m, &result[i][k], kind);
+			leave(m, was);
+		}
+		if (!m->failed)
+			same_rank(m, region, out, k);
+	}
 	for (int i = 0; i < 2 && !m->failed; i++) {
 		inside was = enter(m, region[i]);
 		ftl_build_yield(&m->b, out[i], n);
@@ -141,8 +169,11 @@ void ftl_imp_do_if(imp *m)
 typedef struct variable {
 	enum { CARRIED, SAME, SEQUENCE } kind;
 	imp_bound init;
+	int what;      /* CARRIED: IMP_TENSOR or an ftl_seq_kind */
 	ftl_type type; /* CARRIED: of the parameter */
 	bool wide[FTL_MAX_RANK];
+	bool guessed; /* CARRIED, a sequence: the elements' rank is a guess */
+	bool demoted; /* SEQUENCE, but the items are not of one shape */
 	ftl_val result;
 	imp_seq *seq; /* SEQUENCE: what the body sees */
 } variable;
@@ -171,6 +202,84 @@ static bool passes_through(const ftl_map *names, const char *in, const char *out
 	return false;
 }
 
+static size_t mentions(const Onnx__GraphProto *gp, const char *name);
+
+static size_t mentions_in(const Onnx__NodeProto *n, const char *name)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n->n_input; i++)
+		count += n->input[i] && !strcmp(n->input[i], name);
+	for (size_t i = 0; i < n->n_attribute; i++)
+		if (n->attribute[i]->g)
+			count += mentions(n->attribute[i]->g, name);
+	return count;
+}
+
+/* How often nodes of gp or below read the name, or gp returns it. */
+static size_t mentions(const Onnx__GraphProto *gp, const char *name)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < gp->n_node; i++)
+		count += mentions_in(gp->node[i], name);
+	for (size_t i = 0; i < gp->n_output; i++)
+		count += gp->output[i]->name && !strcmp(gp->output[i]->name, name);
+	return count;
+}
+
+/* Does the body nothing with sequence `in` but append to it and hand that back as `out`? */
+static bool appends(const Onnx__GraphProto *gp, const char *in, const char *out)
+{
+	bool inserted = false;
+
+	for (int hops = 0; hops < 16; hops++) {
+		const Onnx__NodeProto *reader = NULL;
+
+		if (inserted && !strcmp(in, out))
+			return mentions(gp, in) == 1;
+		if (mentions(gp, in) != 1)
+			return false;
+		for (size_t i = 0; i < gp->n_node && !reader; i++)
+			if (gp->node[i]->n_input && gp->node[i]->input[0] && !strcmp(gp->node[i]->input[0], in))
+				reader = gp->node[i];
+		if (!reader || !reader->op_type || reader->n_output != 1 || !reader->output[0])
+			return false;
+		if (!strcmp(reader->op_type, "SequenceInsert") && !inserted &&
+		    (reader->n_input == 2 || (reader->n_input == 3 && !*reader->input[2])))
+			inserted = true;
+		else if (strcmp(reader->op_type, "Identity") != 0)
+			return false;
+		in = reader->output[0];
+	}
+	return false;
+}
+
+/* Variable v becomes a value that the loop carries. */
+static void carry(imp *m, variable *v, int kind, const Onnx__ValueInfoProto *param)
+{
+	const Onnx__TypeProto *t = param->type;
+	ftl_type declared;
+	ftl_seq_type s;
+
+	v->kind = CARRIED;
+	v->what = kind;
+	v->init = (imp_bound){.v = ftl_imp_value(m, &v->init, kind)};
+	if (m->failed)
+		return;
+	v->type = *ftl_imp_type(m, v->init.v);
+	v->type.enc = NULL;
+	/* nothing is in it yet: the body may say of what rank its elements will be */
+	if (!v->type.seq || v->type.seq->rank != FTL_SEQ_EMPTY || ftl_imp_declared_kind(t) != kind)
+		return;
+	if (ftl_imp_declared(m, t, "a loop variable", &declared) && declared.seq->rank >= 0) {
+		s = *declared.seq;
+		for (int i = 0; i < s.rank; i++)
+			s.dims[i] = -1;
+		v->type = ftl_type_make_seq(m->g, v->type.dtype, &s);
+	}
+}
+
 static void start(imp *m, variable *v, const ftl_map *names, const Onnx__GraphProto *gp, size_t in, size_t out)
 {
 	const char *pi = gp->input[in]->name ? gp->input[in]->name : "",
@@ -178,15 +287,13 @@ static void start(imp *m, variable *v, const ftl_map *names, const Onnx__GraphPr
 
 	if (passes_through(names, pi, po)) {
 		v->kind = SAME;
-	} else if (v->init.seq) {
+	} else if (v->init.seq && !v->init.optional && !v->init.seq->base && !v->init.seq->open && appends(gp, pi, po)) {
 		v->kind = SEQUENCE;
-	} else if (!v->init.v) {
+	} else if (!v->init.v && !v->init.seq && !v->init.optional) {
 		if (!m->failed)
 			bad_model(m, "the initial value of loop variable \"%s\" is missing", pi);
 	} else {
-		v->kind = CARRIED;
-		v->type = *ftl_imp_type(m, v->init.v);
-		v->type.enc = NULL;
+		carry(m, v, ftl_imp_kind(m, &v->init), gp->input[in]);
 	}
 }
 
@@ -199,6 +306,14 @@ static bool widen(imp *m, variable *v, const char *name)
 
 	if (m->failed)
 		return false;
+	if (v->type.seq && r->seq && r->dtype == v->type.dtype) {
+		ftl_seq_type s = ftl_seq_join(v->type.seq, r->seq);
+		changed = !ftl_seq_eq(&s, v->type.seq);
+		if (v->guessed && s.rank != v->type.seq->rank)
+			unsupported(m, "the elements of loop variable \"%s\" have different ranks", name);
+		v->type = ftl_type_make_seq(m->g, r->dtype, &s);
+		return changed && !m->failed;
+	}
 	if (r->dtype != v->type.dtype || r->rank != v->type.rank) {
 		unsupported(m, "loop variable \"%s\" changes from %s of rank %d to %s of rank %d", name,
 			    ftl_dtype_name(v->type.dtype), v->type.rank, ftl_dtype_name(r->dtype), r->rank);
@@ -232,17 +347,42 @@ static void bind_variable(imp *m, variable *v, ftl_region_id r, const char *name
 
 static void take_result(imp *m, variable *v, const Onnx__GraphProto *gp, size_t k)
 {
-	const imp_bound *b;
+	const imp_bound *b = v->kind == SAME ? NULL : ftl_imp_result(m, gp, k);
 
+	if (!b)
+		return;
 	if (v->kind == CARRIED) {
-		v->result = result_tensor(m, gp, k);
-	} else if (v->kind == SEQUENCE) {
-		b = ftl_imp_result(m, gp, k);
-		if (b && (!b->seq || b->seq->base != v->seq || b->seq->items.n != 1 || b->seq->items.v[0].stacked))
-			unsupported(m, "a loop over a sequence may only append one tensor per round");
-		else if (b)
-			v->result = b->seq->items.v[0].v;
+		v->what = common_kind(v->what, ftl_imp_kind(m, b));
+		v->result = ftl_imp_value(m, b, v->what);
+	} else if (!b->seq || b->seq->base != v->seq || b->seq->items.n != 1 || b->seq->items.v[0].stacked) {
+		unsupported(m, "a sequence changes in a way that the loop does not show");
+	} else {
+		v->result = b->seq->items.v[0].v;
 	}
+}
+
+typedef struct varying {
+	ftl_dim known; /* symbols up to this one */
+	bool found;
+} varying;
+
+static void see_symbol(void *user, ftl_dim sym)
+{
+	varying *v = user;
+
+	v->found |= sym > v->known;
+}
+
+/* May items that a round appends differ in shape from those of another round: does a dim mention a symbol that came up since
+ * the loop began? */
+static bool varies(imp *m, ftl_val item, ftl_dim known)
+{
+	const ftl_type *t = ftl_imp_type(m, item);
+	varying v = {known, false};
+
+	for (int i = 0; i < t->rank; i++)
+		ftl_dim_symbols(m->st, t->dims[i], see_symbol, &v);
+	return v.found;
 }
 
 static const char *input_name(const Onnx__GraphProto *gp, size_t k)
@@ -257,6 +397,7 @@ typedef struct loop {
 	uint32_t nvar, nscan;
 	variable *var;
 	ftl_node_id id;
+	ftl_dim known; /* symbols when the loop began */
 } loop;
 
 /* One import of the body; true if a variable had to be widened and it must be done again. */
@@ -289,9 +430,16 @@ static bool loop_body(imp *m, loop *l, ftl_val trips, ftl_val cond)
 	y[ny++] = as_scalar(m, result_tensor(m, l->gp, 0));
 	for (uint32_t k = 0; k < l->nvar && !m->failed; k++) {
 		take_result(m, &l->var[k], l->gp, k + 1);
+		if (m->failed)
+			break;
 		if (l->var[k].kind == CARRIED) {
 			y[ny++] = l->var[k].result;
-			again |= widen(m, &l->var[k], input_name(l->gp, k + 2));
+			if (l->var[k].what != ftl_imp_kind(m, &l->var[k].init))
+				again = l->var[k].demoted = true;
+			else
+				again |= widen(m, &l->var[k], input_name(l->gp, k + 2));
+		} else if (l->var[k].kind == SEQUENCE && varies(m, l->var[k].result, l->known)) {
+			again = l->var[k].demoted = true;
 		}
 	}
 	for (uint32_t k = 0; k < l->nscan && !m->failed; k++)
@@ -303,6 +451,54 @@ static bool loop_body(imp *m, loop *l, ftl_val trips, ftl_val cond)
 		ftl_build_yield(&m->b, y, ny);
 	leave(m, was);
 	return again && !m->failed;
+}
+
+static void import_body(imp *m, loop *l, ftl_val trips, ftl_val cond)
+{
+	while (loop_body(m, l, trips, cond)) {
+		ftl_node_erase(m->g, l->id);
+		for (uint32_t k = 0; k < l->nvar && !m->failed; k++) {
+			variable *v = &l->var[k];
+			if (!v->demoted)
+				continue;
+			carry(m, v, v->kind == SEQUENCE ? FTL_SEQ_LIST : v->what, l->gp->input[k + 2]);
+			v->demoted = false;
+		}
+	}
+}
+
+/* The body takes something out of a sequence that is empty before the first round, and what it puts in depends on that:
+ * the elements' rank is tried out. */
+static void guess_rank(imp *m, loop *l, ftl_val trips, ftl_val cond)
+{
+	ftl_status_code status = m->status;
+	ftl_diag first = *m->diag;
+	bool any = false;
+
+	for (uint32_t k = 0; k < l->nvar; k++) {
+		variable *v = &l->var[k];
+		v->guessed = v->kind == CARRIED && v->type.seq && v->type.seq->rank == FTL_SEQ_EMPTY;
+		any |= v->guessed;
+	}
+	for (int8_t rank = 0; any && m->failed && rank <= MAX_GUESS; rank++) {
+		for (uint32_t k = 0; k < l->nvar; k++) {
+			ftl_seq_type s = {.rank = rank};
+			if (!l->var[k].guessed)
+				continue;
+			s.kind = (ftl_seq_kind)l->var[k].what;
+			for (int i = 0; i < rank; i++)
+				s.dims[i] = -1;
+			l->var[k].type = ftl_type_make_seq(m->g, l->var[k].type.dtype, &s);
+		}
+		ftl_node_erase(m->g, l->id);
+		ftl_diag_clear(m->diag);
+		m->failed = m->needs_rank = false;
+		import_body(m, l, trips, cond);
+	}
+	if (m->failed) {
+		*m->diag = first;
+		m->status = status;
+	}
 }
 
 void ftl_imp_do_loop(imp *m)
@@ -342,8 +538,11 @@ void ftl_imp_do_loop(imp *m)
 			m->cur->out[k] = l.var[k].init;
 		return;
 	}
-	while (loop_body(m, &l, trips, cond))
-		ftl_node_erase(m->g, l.id);
+	l.known = ftl_dim_count(m->st);
+	m->needs_rank = false;
+	import_body(m, &l, trips, cond);
+	if (m->failed && m->needs_rank)
+		guess_rank(m, &l, trips, cond);
 	ftl_imp_finish(m, l.id);
 	if (m->failed)
 		return;

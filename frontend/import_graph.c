@@ -2,7 +2,7 @@
  *
  * Nodes may come in any order; they are visited depth-first from the first on, so a sorted list keeps its order and the
  * work is linear. A name is looked up in its own graph, then in those around (subgraphs capture by name);
- * initializers count as defined before all nodes. Sequences live only in bindings, never in the IR. */
+ * initializers count as defined before all nodes. */
 #include <stdio.h>
 
 #include "imp.h"

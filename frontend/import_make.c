@@ -68,7 +68,8 @@ void ftl_imp_do_constant_of_shape(imp *m)
 
 void ftl_imp_do_identity(imp *m)
 {
-	if (m->cur->nin == 1 && (m->cur->in[0].seq || m->cur->in[0].none))
+	if (m->cur->nin == 1 && m->cur->nout == 1 &&
+	    (m->cur->in[0].none || ftl_imp_kind(m, &m->cur->in[0]) != IMP_TENSOR))
 		m->cur->out[0] = m->cur->in[0];
 	else
 		ftl_imp_out(m, 0, ftl_imp_need(m, 0));

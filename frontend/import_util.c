@@ -160,8 +160,10 @@ ftl_val ftl_imp_in(imp *m, uint32_t k)
 {
 	if (k >= m->cur->nin)
 		return 0;
-	if (m->cur->in[k].seq)
-		bad_model(m, "input %u is a sequence where a tensor is needed", k);
+	if (ftl_imp_kind(m, &m->cur->in[k]) != IMP_TENSOR) {
+		bad_model(m, "input %u is a sequence or optional where a tensor is needed", k);
+		return 0;
+	}
 	return m->cur->in[k].v;
 }
 

@@ -98,6 +98,14 @@ typedef enum fettle_dtype {
 const char *fettle_dtype_name(fettle_dtype t); /* "f32" */
 size_t fettle_dtype_bytes(fettle_dtype t);     /* of one element */
 
+/* What an input or output is. Sequences and optionals are of tensors, which have one element type. */
+typedef enum fettle_kind {
+	FETTLE_TENSOR = 0,
+	FETTLE_SEQUENCE,
+	FETTLE_OPTIONAL,         /* a tensor, or none */
+	FETTLE_OPTIONAL_SEQUENCE /* a sequence, or none */
+} fettle_kind;
+
 /* Elements in C order. 16-byte alignment of data is enough. */
 typedef struct fettle_tensor {
 	const char *name; /* may be NULL */
@@ -106,6 +114,10 @@ typedef struct fettle_tensor {
 	int64_t dims[FETTLE_MAX_RANK];
 	void *data;
 	size_t bytes;
+	fettle_kind kind;             /* not FETTLE_TENSOR: rank, dims, data and bytes mean nothing */
+	struct fettle_tensor *items;  /* the tensors of a sequence; an optional has one or none */
+	size_t n_items;
+	bool none;                    /* an optional without element */
 } fettle_tensor;
 
 /* Element k as a number; smaller floats are widened, 64-bit integers rounded. k is not checked. */
@@ -115,13 +127,15 @@ void fettle_tensor_set(const fettle_tensor *t, size_t k, double value);
 /* Product of the dims; false if one is negative or the product does not fit. */
 bool fettle_tensor_count(const fettle_tensor *t, size_t *out_count);
 
-/* Tensor files: .npy (one tensor), .npz (named), .pb (an ONNX TensorProto). Read ones own their memory. */
+/* Tensor files: .npy (one tensor), .npz (named), .pb (an ONNX TensorProto, SequenceProto or OptionalProto; an optional
+ * tensor reads as a sequence of one, which look the same). Read ones own their memory. */
 typedef struct fettle_tensors fettle_tensors;
 FETTLE_CHECK fettle_status fettle_tensors_read(const char *path, fettle_error *e, fettle_tensors **out);
 size_t fettle_tensors_count(const fettle_tensors *t);
 const fettle_tensor *fettle_tensors_get(const fettle_tensors *t, size_t k);
 void fettle_tensors_free(fettle_tensors *t);
-/* The suffix decides; .npy and .pb take exactly one. Members of an .npz are named by the tensors. */
+/* The suffix decides; .npy and .pb take exactly one. Members of an .npz are named by the tensors. Sequences and optionals
+ * go to .pb. */
 FETTLE_CHECK fettle_status fettle_tensors_write(const char *path, const fettle_tensor *t, size_t n, fettle_error *e);
 
 /* ---- models ---- */
@@ -153,9 +167,11 @@ FETTLE_CHECK fettle_status fettle_model_load_memory(const void *data, size_t n, 
 void fettle_model_free(fettle_model *m);
 
 /* An input or output. dims: -1 where the size is only known when running; dim_text says it as an expression over
- * symbols, such as "?batch" or "?past+1". Pointers are good as long as their model or program. */
+ * symbols, such as "?batch" or "?past+1". Pointers are good as long as their model or program. For a sequence or optional
+ * dtype, rank and dims are its elements'; rank -1: any. */
 typedef struct fettle_port {
 	const char *name;
+	fettle_kind kind;
 	fettle_dtype dtype;
 	int rank;
 	int64_t dims[FETTLE_MAX_RANK];
@@ -246,7 +262,8 @@ FETTLE_CHECK fettle_status fettle_session_create(fettle_program *p, const fettle
 						 fettle_session **out);
 /* One run. in: a tensor per program input, in their order; its name is not looked at. out: a tensor per program output.
  * Where out[k].data is NULL the session provides memory that is good until its next run or its end; else data points to
- * out[k].bytes bytes that the result is written to. name, dtype, rank, dims and bytes are set.
+ * out[k].bytes bytes that the result is written to. name, dtype, rank, dims and bytes are set. Memory of sequences and
+ * optionals is always the session's; an optional takes a tensor too, or a sequence of one or none.
  * Fails with FETTLE_ERR_MODEL when shapes, types or contents (an index out of range) do not fit the model. */
 FETTLE_CHECK fettle_status fettle_session_run(fettle_session *s, const fettle_tensor *in, fettle_tensor *out,
 					      fettle_error *e);

@@ -25,7 +25,7 @@ static ftl_status want_position(ftl_infer *f, uint32_t k)
 	if (t != FTL_I32 && t != FTL_I64)
 		return ftl_infer_fail(f, "input %u has element type %s, which should be i32 or i64", k,
 				      ftl_dtype_name(t));
-	return ftl_hook_want_one(f, k, "the position");
+	return ftl_hook_want_rank(f, k, 0);
 }
 
 /* Nothing is in the sequence, as in a loop whose first round takes nothing: what was known of result 0 holds. */
@@ -78,6 +78,25 @@ ftl_status ftl_infer_op_seq_insert(ftl_infer *f)
 	FTL_TRY(ftl_hook_want_same(f, 0, 1));
 	FTL_TRY(want_position(f, 2));
 	x = ftl_seq_of(f->g, FTL_SEQ_LIST, ftl_infer_in(f, 1));
+	s = ftl_seq_join(ftl_infer_in(f, 0)->seq, &x);
+	ftl_infer_out_seq(f, 0, ftl_infer_in(f, 0)->dtype, &s);
+	return FTL_OK;
+}
+
+ftl_status ftl_infer_op_seq_extend(ftl_infer *f)
+{
+	ftl_seq_type s, x;
+
+	FTL_TRY(ftl_hook_args_any(f, 2));
+	FTL_TRY(want_kind(f, 0, FTL_SEQ_LIST));
+	FTL_TRY(ftl_hook_want_tensor(f, 1));
+	FTL_TRY(ftl_hook_want_same(f, 0, 1));
+	if (ftl_infer_in(f, 1)->rank == 0)
+		return ftl_infer_fail(f, "a scalar has no slices");
+	x = ftl_seq_of(f->g, FTL_SEQ_LIST, ftl_infer_in(f, 1));
+	x.rank--;
+	for (int i = 0; i < x.rank; i++)
+		x.dims[i] = x.dims[i + 1];
 	s = ftl_seq_join(ftl_infer_in(f, 0)->seq, &x);
 	ftl_infer_out_seq(f, 0, ftl_infer_in(f, 0)->dtype, &s);
 	return FTL_OK;

@@ -337,6 +337,28 @@ ftl_status ftl_prog_seq_insert(ftl_lo *lo, ftl_node_id id)
 	return FTL_OK;
 }
 
+ftl_status ftl_prog_seq_extend(ftl_lo *lo, ftl_node_id id)
+{
+	const ftl_node *n = ftl_node_get(lo->g, id);
+	const ftl_type *t = ftl_type_of(lo->g, n->in[1]);
+	ftl_kb *b = &lo->main;
+	ftl_lo_seq *s = ftl_seq_take(lo, id, n->in[0]);
+	ftl_kv src = ftl_lo_ptr(lo, n->in[1]), dims[FTL_MAX_RANK], bytes;
+	ftl_kscope l;
+
+	own(lo, n->out[0], s);
+	bytes = op2(lo, FTL_K_mul, ftl_lo_dim(lo, ftl_u_product(lo, t, 1, t->rank)),
+		    num(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
+	for (int d = 1; d < t->rank; d++)
+		dims[d - 1] = ftl_lo_dim(lo, t->dims[d]);
+	l = ftl_k_for(b, num(lo, 0), ftl_lo_dim(lo, t->dims[0]), 1);
+	reserve(lo, s, aligned(lo, bytes));
+	ftl_k_copy(b, append(lo, s, t->rank - 1, dims, bytes),
+		   ftl_k_offset(b, src, op2(lo, FTL_K_mul, l.index, bytes)), bytes);
+	ftl_k_end(b, &l);
+	return FTL_OK;
+}
+
 ftl_status ftl_prog_seq_erase(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);

@@ -24,7 +24,7 @@ static void check(ftl_arena *arena, const char *path)
 	volatile unsigned sum = 0;
 	ftl_diag d[3] = {{0}};
 	ftl_npy one, *all = NULL;
-	ftl_pb_tensor pb;
+	ftl_pb_value pb;
 	size_t n = 0;
 
 	if (ftl_npy_read(arena, path, &d[0], &one) == FTL_OK)
@@ -36,8 +36,9 @@ static void check(ftl_arena *arena, const char *path)
 			sum += touch(all[i].data, all[i].bytes);
 	else if (!d[1].text[0])
 		fuzz_bug("npz", "failed without a message");
-	if (ftl_pb_tensor_read(arena, path, &d[2], &pb) == FTL_OK)
-		sum += touch(pb.data, pb.bytes);
+	if (ftl_pb_value_read(arena, path, &d[2], &pb) == FTL_OK)
+		for (size_t i = 0; i < pb.n; i++)
+			sum += touch(pb.items[i].data, pb.items[i].bytes);
 	else if (!d[2].text[0])
 		fuzz_bug("pb", "failed without a message");
 }

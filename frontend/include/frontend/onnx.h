@@ -67,8 +67,19 @@ typedef struct ftl_pb_tensor {
 	size_t bytes;
 } ftl_pb_tensor;
 
-/* 4-bit integers are read as i8 and u8. Sequences, maps and strings are FTL_ERR_UNSUPPORTED. */
-ftl_status ftl_pb_tensor_read(ftl_arena *arena, const char *path, ftl_diag *d, ftl_pb_tensor *out);
-ftl_status ftl_pb_tensor_write(ftl_arena *scratch, const char *path, const ftl_pb_tensor *t, ftl_diag *d);
+/* A tensor, sequence or optional of a test data set. */
+typedef enum ftl_pb_kind { FTL_PB_TENSOR, FTL_PB_SEQUENCE, FTL_PB_OPTIONAL, FTL_PB_OPTIONAL_SEQUENCE } ftl_pb_kind;
+typedef struct ftl_pb_value {
+	const char *name; /* "" if it has none */
+	ftl_pb_kind kind;
+	bool none;            /* an optional without element */
+	size_t n;             /* of items; TENSOR: 1 */
+	ftl_pb_tensor *items; /* TENSOR: the tensor; else elements */
+} ftl_pb_value;
+
+/* 4-bit integers are read as i8 and u8. A file does not say whether it is an optional tensor or a sequence of one, and is read
+ * as the latter. Maps and strings are FTL_ERR_UNSUPPORTED. */
+ftl_status ftl_pb_value_read(ftl_arena *arena, const char *path, ftl_diag *d, ftl_pb_value *out);
+ftl_status ftl_pb_value_write(ftl_arena *scratch, const char *path, const ftl_pb_value *v, ftl_diag *d);
 
 #endif
