@@ -60,6 +60,9 @@ void ftl_exp_nodes(exporter *x, ftl_region_id r);                        /* thos
 void ftl_exp_plain(exporter *x, ftl_node_id id);
 Onnx__ValueInfoProto *ftl_exp_info(exporter *x, ftl_val v, const char *name, bool shape);
 
+/* ---- export_sequence.c ---- */
+Onnx__TypeProto *ftl_exp_seq_type(exporter *x, const ftl_type *t);
+
 /* ---- import_check.c ---- */
 /* The first opset, at least `from`, in which op takes inputs of these element types (FTL_NO_DTYPE: any); `from` if none
  * does. */
@@ -74,6 +77,7 @@ void ftl_exp_s(exporter *x, Onnx__NodeProto *n, const char *name, const char *v)
 void ftl_exp_ints(exporter *x, Onnx__NodeProto *n, const char *name, uint32_t count, const int64_t *v);
 void ftl_exp_floats(exporter *x, Onnx__NodeProto *n, const char *name, uint32_t count, const double *v);
 void ftl_exp_strings(exporter *x, Onnx__NodeProto *n, const char *name, const char *list); /* comma separated */
+void ftl_exp_type(exporter *x, Onnx__NodeProto *n, const char *name, Onnx__TypeProto *t);
 void ftl_exp_graph(exporter *x, Onnx__NodeProto *n, const char *name, Onnx__GraphProto *gp);
 void ftl_exp_tensor(exporter *x, Onnx__NodeProto *n, const char *name, ftl_dtype t, const void *one); /* one element */
 /* A node with one fresh output; its name. */

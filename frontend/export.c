@@ -219,6 +219,10 @@ Onnx__ValueInfoProto *ftl_exp_info(exporter *x, ftl_val v, const char *name, boo
 	onnx__type_proto__init(tp);
 	onnx__type_proto__tensor__init(tt);
 	vi->name = (char *)name;
+	if (t->seq) {
+		vi->type = ftl_exp_seq_type(x, t);
+		return vi;
+	}
 	vi->type = tp;
 	tp->tensor_type = tt;
 	tt->has_elem_type = true;

@@ -102,6 +102,11 @@ void ftl_exp_strings(exporter *x, Onnx__NodeProto *n, const char *name, const ch
 	}
 }
 
+void ftl_exp_type(exporter *x, Onnx__NodeProto *n, const char *name, Onnx__TypeProto *t)
+{
+	attr(x, n, name, 13)->tp = t;
+}
+
 void ftl_exp_graph(exporter *x, Onnx__NodeProto *n, const char *name, Onnx__GraphProto *gp)
 {
 	attr(x, n, name, 5)->g = gp;

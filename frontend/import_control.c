@@ -256,12 +256,8 @@ static bool appends(const Onnx__GraphProto *gp, const char *in, const char *out)
 }
 
 /* Variable v becomes a value that the loop carries. */
-static void carry(imp *m, variable *v, int kind, const Onnx__ValueInfoProto *param)
+static void carry(imp *m, variable *v, int kind)
 {
-	const Onnx__TypeProto *t = param->type;
-	ftl_type declared;
-	ftl_seq_type s;
-
 	v->kind = CARRIED;
 	v->what = kind;
 	v->init = (imp_bound){.v = ftl_imp_value(m, &v->init, kind)};
@@ -269,15 +265,6 @@ static void carry(imp *m, variable *v, int kind, const Onnx__ValueInfoProto *par
 		return;
 	v->type = *ftl_imp_type(m, v->init.v);
 	v->type.enc = NULL;
-	/* nothing is in it yet: the body may say of what rank its elements will be */
-	if (!v->type.seq || v->type.seq->rank != FTL_SEQ_EMPTY || ftl_imp_declared_kind(t) != kind)
-		return;
-	if (ftl_imp_declared(m, t, "a loop variable", &declared) && declared.seq->rank >= 0) {
-		s = *declared.seq;
-		for (int i = 0; i < s.rank; i++)
-			s.dims[i] = -1;
-		v->type = ftl_type_make_seq(m->g, v->type.dtype, &s);
-	}
 }
 
 static void start(imp *m, variable *v, const ftl_map *names, const Onnx__GraphProto *gp, size_t in, size_t out)
@@ -293,7 +280,7 @@ static void start(imp *m, variable *v, const ftl_map *names, const Onnx__GraphPr
 		if (!m->failed)
 			bad_model(m, "the initial value of loop variable \"%s\" is missing", pi);
 	} else {
-		carry(m, v, ftl_imp_kind(m, &v->init), gp->input[in]);
+		carry(m, v, ftl_imp_kind(m, &v->init));
 	}
 }
 
@@ -461,14 +448,28 @@ static void import_body(imp *m, loop *l, ftl_val trips, ftl_val cond)
 			variable *v = &l->var[k];
 			if (!v->demoted)
 				continue;
-			carry(m, v, v->kind == SEQUENCE ? FTL_SEQ_LIST : v->what, l->gp->input[k + 2]);
+			carry(m, v, v->kind == SEQUENCE ? FTL_SEQ_LIST : v->what);
 			v->demoted = false;
 		}
 	}
 }
 
+/* The rank that the body declares for the elements of parameter k, or `otherwise`. */
+static int8_t declared_rank(const Onnx__GraphProto *gp, size_t k, int8_t otherwise)
+{
+	const Onnx__TypeProto *t = gp->input[k]->type;
+
+	if (t && t->optional_type)
+		t = t->optional_type->elem_type;
+	if (t && t->sequence_type)
+		t = t->sequence_type->elem_type;
+	if (!t || !t->tensor_type || !t->tensor_type->shape || t->tensor_type->shape->n_dim > FTL_MAX_RANK)
+		return otherwise;
+	return (int8_t)t->tensor_type->shape->n_dim;
+}
+
 /* The body takes something out of a sequence that is empty before the first round, and what it puts in depends on that:
- * the elements' rank is tried out. */
+ * ranks are tried out, the declared ones first, then the same one for all. */
 static void guess_rank(imp *m, loop *l, ftl_val trips, ftl_val cond)
 {
 	ftl_status_code status = m->status;
@@ -480,13 +481,13 @@ static void guess_rank(imp *m, loop *l, ftl_val trips, ftl_val cond)
 		v->guessed = v->kind == CARRIED && v->type.seq && v->type.seq->rank == FTL_SEQ_EMPTY;
 		any |= v->guessed;
 	}
-	for (int8_t rank = 0; any && m->failed && rank <= MAX_GUESS; rank++) {
+	for (int8_t rank = -1; any && m->failed && rank <= MAX_GUESS; rank++) {
 		for (uint32_t k = 0; k < l->nvar; k++) {
-			ftl_seq_type s = {.rank = rank};
+			ftl_seq_type s = {.rank = rank < 0 ? declared_rank(l->gp, k + 2, 1) : rank};
 			if (!l->var[k].guessed)
 				continue;
 			s.kind = (ftl_seq_kind)l->var[k].what;
-			for (int i = 0; i < rank; i++)
+			for (int i = 0; i < s.rank; i++)
 				s.dims[i] = -1;
 			l->var[k].type = ftl_type_make_seq(m->g, l->var[k].type.dtype, &s);
 		}
