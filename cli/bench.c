@@ -45,7 +45,7 @@ static void fix_shapes(bench *b)
 		char dims[FETTLE_MAX_RANK * 22 + 1] = "";
 		size_t n = 0;
 
-		if (!t->name || !*t->name)
+		if (!t->name || !*t->name || t->kind != FETTLE_TENSOR)
 			continue;
 		for (int k = 0; k < t->rank; k++)
 			n += (size_t)snprintf(dims + n, sizeof dims - n, "%s%lld", k ? "x" : "", (long long)t->dims[k]);

@@ -121,6 +121,8 @@ int cli_feeds_add_file(cli_feeds *f, const char *spec);
 int cli_feeds_add_path(cli_feeds *f, const char *path);
 /* A folder: input_k.pb, or NAME.npy. */
 int cli_feeds_add_folder(cli_feeds *f, const char *dir);
+/* "NAME=?x?" for every sequence whose elements have one rank: a model need not say it. How many there are. */
+size_t cli_feeds_ranks(const cli_feeds *f, cli_list *shapes);
 void cli_feeds_free(cli_feeds *f);
 /* Put them into the order of n ports: by name, else by position for the nameless. Missing ones stay without data.
  * Returns the first name that nobody knows, or NULL. */

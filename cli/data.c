@@ -124,6 +124,27 @@ int cli_feeds_add_folder(cli_feeds *f, const char *dir)
 	return CLI_OK;
 }
 
+size_t cli_feeds_ranks(const cli_feeds *f, cli_list *shapes)
+{
+	size_t added = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		const fettle_tensor *t = &f->v[i];
+		bool same = t->kind != FETTLE_TENSOR && t->n_items;
+		char dims[2 * FETTLE_MAX_RANK + 1] = "";
+
+		for (size_t k = 0; k < t->n_items && same; k++)
+			same = t->items[k].rank == t->items[0].rank;
+		if (!same || !t->name || !*t->name)
+			continue;
+		for (int k = 0; k < t->items[0].rank; k++)
+			strcat(dims, k ? "x?" : "?");
+		cli_list_add(shapes, cli_printf("%s=%s", t->name, dims));
+		added++;
+	}
+	return added;
+}
+
 void cli_feeds_free(cli_feeds *f)
 {
 	for (size_t i = 0; i < f->nfiles; i++)

@@ -15,7 +15,7 @@ Onnx__NodeProto *ftl_exp_node(exporter *x, const char *op, uint32_t nin, const c
 	Onnx__NodeProto *n = FTL_NEW(x->arena, Onnx__NodeProto);
 
 	onnx__node_proto__init(n);
-	while (nin > 0 && !*in[nin - 1])
+	while (nin > (strcmp(op, "Loop") ? 0u : 2u) && !*in[nin - 1]) /* a Loop has a count and a condition, if empty */
 		nin--;
 	while (nout > 1 && !*out[nout - 1])
 		nout--;

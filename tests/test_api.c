@@ -393,6 +393,103 @@ static void tensor_files(void **state)
 	assert_true(a[3] == 7);
 }
 
+static fettle_tensor list_of(fettle_tensor *items, size_t n)
+{
+	return (fettle_tensor){.kind = FETTLE_SEQUENCE, .items = items, .n_items = n};
+}
+
+/* tests/fir/sequences.fir: x, t, s (a sequence), o (an optional sequence), p (an optional tensor) */
+static void run_sequences(fettle_backend backend)
+{
+	float x[6] = {1, 2, 3, 4, 5, 6}, a[3] = {7, 8, 9};
+	int64_t trips = 3, seven = 7;
+	fettle_tensor tx = {.dtype = FETTLE_F32, .rank = 2, .dims = {2, 3}, .data = x, .bytes = sizeof x};
+	fettle_tensor ta = {.dtype = FETTLE_F32, .rank = 2, .dims = {1, 3}, .data = a, .bytes = sizeof a};
+	fettle_tensor tt = {.dtype = FETTLE_I64, .data = &trips, .bytes = 8}, tp = tt, items[2] = {ta, tx};
+	fettle_tensor in[5], out[5] = {{0}};
+	fettle_compile_options co = {.backend = backend};
+	fettle_program *p = NULL;
+	fettle_session *s = NULL;
+	fettle_model *m = NULL;
+	char path[1024];
+	fettle_error e;
+
+	tp.data = &seven;
+	snprintf(path, sizeof path, "%s/tests/fir/sequences.fir", getenv("SOURCE"));
+	if (fettle_model_load(path, NULL, &e, &m) != FETTLE_OK || fettle_compile(m, &co, &e, &p) != FETTLE_OK ||
+	    fettle_session_create(p, NULL, &e, &s) != FETTLE_OK)
+		fail_msg("%s", e.text);
+	assert_int_equal(fettle_program_input_count(p), 5);
+	assert_int_equal(fettle_program_input(p, 2)->kind, FETTLE_SEQUENCE);
+	assert_int_equal(fettle_program_input(p, 2)->rank, -1);
+	assert_int_equal(fettle_program_input(p, 3)->kind, FETTLE_OPTIONAL_SEQUENCE);
+	assert_int_equal(fettle_program_input(p, 3)->dims[1], 3);
+	assert_int_equal(fettle_program_input(p, 4)->kind, FETTLE_OPTIONAL);
+	assert_int_equal(fettle_model_output(m, 3)->kind, FETTLE_SEQUENCE);
+
+	/* nothing in the optionals: the loop's sequence is used; a tensor or a sequence is an optional too */
+	in[0] = tx;
+	in[1] = tt;
+	in[2] = list_of(items, 2);
+	in[3] = (fettle_tensor){.kind = FETTLE_OPTIONAL_SEQUENCE, .none = true};
+	in[4] = tp;
+	if (fettle_session_run(s, in, out, &e) != FETTLE_OK)
+		fail_msg("%s", e.text);
+	assert_int_equal(out[0].dims[0], 6);
+	assert_true(fettle_tensor_value(&out[1], 0) == 3);
+	assert_true(fettle_tensor_value(&out[2], 0) == 3); /* x + 2 */
+	assert_int_equal(out[3].kind, FETTLE_SEQUENCE);
+	assert_int_equal(out[3].n_items, 2);
+	assert_int_equal(out[3].items[0].dims[0], 1);
+	assert_memory_equal(out[3].items[0].data, a, sizeof a);
+	assert_memory_equal(out[3].items[1].data, x, sizeof x);
+	assert_true(fettle_tensor_value(&out[4], 0) == 1);
+
+	/* an empty sequence, an optional sequence that is there, an optional without element */
+	in[2] = list_of(NULL, 0);
+	in[3] = list_of(items, 1);
+	in[4] = (fettle_tensor){.kind = FETTLE_OPTIONAL, .none = true};
+	memset(out, 0, sizeof out);
+	if (fettle_session_run(s, in, out, &e) != FETTLE_OK)
+		fail_msg("%s", e.text);
+	assert_int_equal(out[0].dims[0], 1);
+	assert_true(fettle_tensor_value(&out[1], 0) == 1);
+	assert_int_equal(out[3].n_items, 0);
+	assert_true(fettle_tensor_value(&out[4], 0) == 0);
+
+	/* faults */
+	memset(out, 0, sizeof out);
+	in[2] = tx;
+	assert_int_equal(fettle_session_run(s, in, out, &e), FETTLE_ERR_MODEL);
+	in[2] = list_of(&tt, 1);
+	assert_int_equal(fettle_session_run(s, in, out, &e), FETTLE_ERR_MODEL);
+	in[2] = list_of(items, 2);
+	items[1].dims[1] = 4;
+	in[3] = list_of(items, 2);
+	assert_int_equal(fettle_session_run(s, in, out, &e), FETTLE_ERR_USAGE); /* too few bytes */
+	items[1].dims[0] = 1;
+	assert_int_equal(fettle_session_run(s, in, out, &e), FETTLE_ERR_MODEL);
+	assert_non_null(strstr(e.text, "\"o\""));
+	items[1] = tx;
+	in[4] = list_of(items, 2);
+	assert_int_equal(fettle_session_run(s, in, out, &e), FETTLE_ERR_MODEL);
+	in[4] = tp;
+	trips = 0; /* nothing to take the last of */
+	assert_int_equal(fettle_session_run(s, in, out, &e), FETTLE_ERR_MODEL);
+	assert_non_null(strstr(e.text, "outside of the sequence"));
+	fettle_session_free(s);
+	fettle_program_free(p);
+	fettle_model_free(m);
+}
+
+static void sequences_go_in_and_out(void **state)
+{
+	(void)state;
+	run_sequences(FETTLE_JIT);
+	run_sequences(FETTLE_C);
+	run_sequences(FETTLE_INTERP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +505,7 @@ int main(void)
 		cmocka_unit_test(text_of_all_stages),
 		cmocka_unit_test(memory_limits_of_all_sizes),
 		cmocka_unit_test(tensor_files),
+		cmocka_unit_test(sequences_go_in_and_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
