@@ -131,8 +131,8 @@ static ftl_status check_tensor(const fettle_session *s, const fettle_port *port,
 	size_t count = 0, bytes = 0;
 
 	if (t->kind != FETTLE_TENSOR)
-		return ftl_fail(d, FTL_ERR_MODEL, "%s: input \"%s\": a sequence or optional where a tensor is needed", file,
-				port->name);
+		return ftl_fail(d, FTL_ERR_MODEL, "%s: input \"%s\": a sequence or optional where a tensor is needed",
+				file, port->name);
 	if (t->dtype != port->dtype)
 		return ftl_fail(d, FTL_ERR_MODEL, "%s: input \"%s\" is %s, but %s was given", file, port->name,
 				fettle_dtype_name(port->dtype), fettle_dtype_name(t->dtype));
@@ -199,7 +199,8 @@ static ftl_status pack(fettle_session *s, const fettle_port *port, const fettle_
 	char *data;
 
 	if (!elements(port, t, &v, &n))
-		return ftl_fail(d, FTL_ERR_MODEL, "%s: input \"%s\": what was given is of another kind", file, port->name);
+		return ftl_fail(d, FTL_ERR_MODEL, "%s: input \"%s\": what was given is of another kind", file,
+				port->name);
 	rows = (n > 0 ? (size_t)n : 0) + 1;
 	if (__builtin_mul_overflow(rows, ROW, &total))
 		return ftl_fail(d, FTL_ERR_LIMIT, "%s: input \"%s\" has too many elements", file, port->name);

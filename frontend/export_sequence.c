@@ -124,7 +124,7 @@ void ftl_exp_do_seq_extend(exporter *x, ftl_node_id id)
 	ftl_exp_node(x, "SequenceInsert", 2, item, 1, &name[4]);
 	x->out = around;
 	onnx__graph_proto__init(gp);
-	gp->name = (char *)(uintptr_t)"extend";
+	gp->name = (char *)(uintptr_t) "extend";
 	gp->n_node = body.n;
 	gp->node = body.v;
 	gp->n_input = 3;

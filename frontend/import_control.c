@@ -274,7 +274,8 @@ static void start(imp *m, variable *v, const ftl_map *names, const Onnx__GraphPr
 
 	if (passes_through(names, pi, po)) {
 		v->kind = SAME;
-	} else if (v->init.seq && !v->init.optional && !v->init.seq->base && !v->init.seq->open && appends(gp, pi, po)) {
+	} else if (v->init.seq && !v->init.optional && !v->init.seq->base && !v->init.seq->open &&
+		   appends(gp, pi, po)) {
 		v->kind = SEQUENCE;
 	} else if (!v->init.v && !v->init.seq && !v->init.optional) {
 		if (!m->failed)

@@ -42,7 +42,7 @@ int ftl_imp_declared_kind(const Onnx__TypeProto *t)
 		return FTL_SEQ_LIST;
 	if (t && t->optional_type)
 		return t->optional_type->elem_type && t->optional_type->elem_type->sequence_type ? FTL_SEQ_OPT_LIST
-												  : FTL_SEQ_OPT;
+												 : FTL_SEQ_OPT;
 	return IMP_TENSOR;
 }
 
@@ -226,7 +226,7 @@ static void map_loop(imp *m, const Onnx__GraphProto *body)
 	gp->n_node = k;
 	gp->node = list;
 	loop = node(m, "Loop", in, out);
-	a.name = (char *)(uintptr_t)"body";
+	a.name = (char *)(uintptr_t) "body";
 	a.g = gp;
 	set_attr(m, loop, a);
 	ftl_imp_nodes(m, 1, &loop);

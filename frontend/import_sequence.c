@@ -174,8 +174,8 @@ void ftl_imp_do_sequence_insert(imp *m)
 	if (m->failed)
 		return;
 	if (s && s->dtype != dtype_of(m, in[1])) {
-		bad_model(m, "a tensor of %s does not go into a sequence of %s",
-			  ftl_dtype_name(dtype_of(m, in[1])), ftl_dtype_name(s->dtype));
+		bad_model(m, "a tensor of %s does not go into a sequence of %s", ftl_dtype_name(dtype_of(m, in[1])),
+			  ftl_dtype_name(s->dtype));
 	} else if (s && (in[2] ? position(m, 2, s, true, &at) : s->items.n < MAX_KNOWN)) {
 		r = copy(m, s);
 		push(m, r, in[1], false);

@@ -353,8 +353,7 @@ int main(void)
 		T(opset_is_one_that_has_the_types), T(large_weights_go_to_a_second_file),
 		T(tensor_file_survives_writing),    T(tensor_file_with_typed_lists_is_read),
 		T(packed_tensors_are_read),         T(short_packed_data_is_refused),
-		T(low_types_survive_export),
-		T(sequence_and_optional_files_survive_writing),
+		T(low_types_survive_export),        T(sequence_and_optional_files_survive_writing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,9 +4,9 @@
 
 /* A sequence of three: x, 2x, 3x (two elements each), named %s. */
 #define THREE                                                                                                          \
-	" %one = const dense<[1,2]> : i64[2]\n %two = const dense<[3,4]> : i64[2]\n"                                     \
-	" %three = const dense<[5,6]> : i64[2]\n %e = seq_empty {dtype=i64} : seq<i64 empty>\n"                         \
-	" %s1 = seq_insert %e, %one : seq<i64[2]>\n %s2 = seq_insert %s1, %two : seq<i64[2]>\n"                          \
+	" %one = const dense<[1,2]> : i64[2]\n %two = const dense<[3,4]> : i64[2]\n"                                   \
+	" %three = const dense<[5,6]> : i64[2]\n %e = seq_empty {dtype=i64} : seq<i64 empty>\n"                        \
+	" %s1 = seq_insert %e, %one : seq<i64[2]>\n %s2 = seq_insert %s1, %two : seq<i64[2]>\n"                        \
 	" %s = seq_insert %s2, %three : seq<i64[2]>\n"
 
 static const sample lists[] = {
@@ -101,7 +101,8 @@ static const sample lists[] = {
 	{.name = "slices of a tensor behind the others",
 	 .params = "%x: i64[?a,2]",
 	 .results = "i64[?n], i64[]",
-	 .body = THREE " %t = seq_extend %s, %x : seq<i64[2]>\n %y = seq_concat %t : i64[?n]\n %l = seq_length %t : i64[]",
+	 .body = THREE
+	 " %t = seq_extend %s, %x : seq<i64[2]>\n %y = seq_concat %t : i64[?n]\n %l = seq_length %t : i64[]",
 	 .ret = "%y, %l",
 	 .ints = "10,20,30,40,50,60",
 	 .want = "1,2,3,4,5,6,10,20,30,40,50,60"},
@@ -164,7 +165,8 @@ static const sample flow[] = {
 	{.name = "a loop appends tensors that grow",
 	 .params = "%x: i64[?b], %t: i64[]",
 	 .results = "i64[?n], i64[]",
-	 .body = " %e = seq_empty {dtype=i64} : seq<i64 empty>\n %z = const dense<0> : i64[]\n %o = const dense<1> : i64[]\n"
+	 .body = " %e = seq_empty {dtype=i64} : seq<i64 empty>\n %z = const dense<0> : i64[]\n %o = const dense<1> : "
+		 "i64[]\n"
 		 " %s = loop %t, _, %e { (%i: i64[], %go: bool[], %p: seq<i64[_]>)\n"
 		 "  %r = range %z, %i, %o : i64[?r]\n  %q = seq_insert %p, %r : seq<i64[_]>\n"
 		 "  yield %go, %q } : seq<i64[_]>\n"
@@ -190,7 +192,8 @@ static const sample flow[] = {
 		 " %zero = const dense<0> : i64[]\n"
 		 " %s = loop %t, _, %e { (%i: i64[], %go: bool[], %p: seq<i64[1]>)\n"
 		 "  %m = mod %i, %k : i64[]\n  %c = eq %m, %zero : bool[]\n"
-		 "  %q = if %c { ()\n   %v = add %x, %i : i64[1]\n   %w = seq_insert %p, %v : seq<i64[1]>\n   yield %w } "
+		 "  %q = if %c { ()\n   %v = add %x, %i : i64[1]\n   %w = seq_insert %p, %v : seq<i64[1]>\n   yield %w "
+		 "} "
 		 "{ ()\n   yield %p } : seq<i64[1]>\n"
 		 "  yield %go, %q } : seq<i64[1]>\n"
 		 " %y = seq_concat %s : i64[?n]",
@@ -218,9 +221,10 @@ static const sample flow[] = {
 	{.name = "optionals",
 	 .params = "%t: i64[]",
 	 .results = "i64[2], bool[], bool[]",
-	 .body = THREE " %o = opt_of %s : optseq<i64[2]>\n %n = seq_empty {dtype=i64, kind=\"optseq\"} : optseq<i64 empty>\n"
-		       " %h = opt_has %o : bool[]\n %k = opt_has %n : bool[]\n %q = opt_get %o : seq<i64[2]>\n"
-		       " %f = seq_at %q, %t : i64[2]\n %g = opt_of %f : opt<i64[2]>\n %y = opt_get %g : i64[2]",
+	 .body = THREE
+	 " %o = opt_of %s : optseq<i64[2]>\n %n = seq_empty {dtype=i64, kind=\"optseq\"} : optseq<i64 empty>\n"
+	 " %h = opt_has %o : bool[]\n %k = opt_has %n : bool[]\n %q = opt_get %o : seq<i64[2]>\n"
+	 " %f = seq_at %q, %t : i64[2]\n %g = opt_of %f : opt<i64[2]>\n %y = opt_get %g : i64[2]",
 	 .ret = "%y, %h, %k",
 	 .ints = "1",
 	 .want = "3,4"},

@@ -114,10 +114,10 @@ typedef struct fettle_tensor {
 	int64_t dims[FETTLE_MAX_RANK];
 	void *data;
 	size_t bytes;
-	fettle_kind kind;             /* not FETTLE_TENSOR: rank, dims, data and bytes mean nothing */
-	struct fettle_tensor *items;  /* the tensors of a sequence; an optional has one or none */
+	fettle_kind kind;            /* not FETTLE_TENSOR: rank, dims, data and bytes mean nothing */
+	struct fettle_tensor *items; /* the tensors of a sequence; an optional has one or none */
 	size_t n_items;
-	bool none;                    /* an optional without element */
+	bool none; /* an optional without element */
 } fettle_tensor;
 
 /* Element k as a number; smaller floats are widened, 64-bit integers rounded. k is not checked. */

@@ -353,8 +353,8 @@ ftl_status ftl_prog_seq_extend(ftl_lo *lo, ftl_node_id id)
 		dims[d - 1] = ftl_lo_dim(lo, t->dims[d]);
 	l = ftl_k_for(b, num(lo, 0), ftl_lo_dim(lo, t->dims[0]), 1);
 	reserve(lo, s, aligned(lo, bytes));
-	ftl_k_copy(b, append(lo, s, t->rank - 1, dims, bytes),
-		   ftl_k_offset(b, src, op2(lo, FTL_K_mul, l.index, bytes)), bytes);
+	ftl_k_copy(b, append(lo, s, t->rank - 1, dims, bytes), ftl_k_offset(b, src, op2(lo, FTL_K_mul, l.index, bytes)),
+		   bytes);
 	ftl_k_end(b, &l);
 	return FTL_OK;
 }
