@@ -193,6 +193,11 @@ static void io_comment(ftl_text *t, ftl_arena *arena, const ftl_kmodule *m, cons
 		     : io->type.dtype == FTL_BOOL ? ", 0 or 1"
 		     : low                        ? ", one per byte"
 						  : "");
+	if (io->value)
+		ftl_text_add(&c,
+			     "; %s, its elements' bytes follow: row 0 is {elements (-1: none), bytes}, others {offset, "
+			     "rank, dims[%d], bytes}",
+			     io->value->seq->kind == FTL_SEQ_LIST ? "a sequence" : "an optional", FTL_MAX_RANK);
 	ftl_text_add(t, "/* ");
 	ftl_c_comment(t, c.v);
 	ftl_text_add(t, " */");

@@ -27,19 +27,19 @@ static ftl_kv get(ftl_lo *lo, ftl_kv var)
 	return ftl_k_get(&lo->main, var);
 }
 
-static ftl_kv aligned(ftl_lo *lo, ftl_kv bytes)
+ftl_kv ftl_seq_aligned(ftl_lo *lo, ftl_kv bytes)
 {
 	return op2(lo, FTL_K_and, op2(lo, FTL_K_add, bytes, num(lo, 63)), num(lo, -64));
 }
 
 /* ---- records ---- */
 
-static ftl_kv record(ftl_lo *lo, ftl_kv table, ftl_kv i)
+ftl_kv ftl_seq_record(ftl_lo *lo, ftl_kv table, ftl_kv i)
 {
 	return ftl_k_offset(&lo->main, table, op2(lo, FTL_K_mul, i, num(lo, RECORD)));
 }
 
-static ftl_kv word(ftl_lo *lo, ftl_kv rec, int w)
+ftl_kv ftl_seq_word(ftl_lo *lo, ftl_kv rec, int w)
 {
 	return ftl_k_load(&lo->main, FTL_I64, rec, num(lo, w), 1);
 }
@@ -49,9 +49,9 @@ static void set_word(ftl_lo *lo, ftl_kv rec, int w, ftl_kv v)
 	ftl_k_store(&lo->main, rec, num(lo, w), v);
 }
 
-static ftl_kv bytes_at(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv rec)
+ftl_kv ftl_seq_bytes_at(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv rec)
 {
-	return ftl_k_offset(&lo->main, get(lo, s->data), word(lo, rec, AT));
+	return ftl_k_offset(&lo->main, get(lo, s->data), ftl_seq_word(lo, rec, AT));
 }
 
 /* ---- memory ---- */
@@ -112,7 +112,9 @@ static ftl_kv live_bytes(ftl_lo *lo, const ftl_lo_seq *s)
 	ftl_kv sum = ftl_k_var(b, num(lo, 0)), table = get(lo, s->table);
 	ftl_kscope l = ftl_k_for(b, num(lo, 0), get(lo, s->n), 1);
 
-	ftl_k_set(b, sum, op2(lo, FTL_K_add, get(lo, sum), aligned(lo, word(lo, record(lo, table, l.index), BYTES))));
+	ftl_k_set(b, sum,
+		  op2(lo, FTL_K_add, get(lo, sum),
+		      ftl_seq_aligned(lo, ftl_seq_word(lo, ftl_seq_record(lo, table, l.index), BYTES))));
 	ftl_k_end(b, &l);
 	return get(lo, sum);
 }
@@ -124,15 +126,15 @@ static void move_elements(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv table, ftl_kv 
 	ftl_kv old = get(lo, s->table), at = ftl_k_var(b, num(lo, 0)), from, to, bytes, src;
 	ftl_kscope l = ftl_k_for(b, num(lo, 0), get(lo, s->n), 1);
 
-	from = record(lo, old, l.index);
-	to = table ? record(lo, table, l.index) : from;
-	bytes = word(lo, from, BYTES);
-	src = bytes_at(lo, s, from);
+	from = ftl_seq_record(lo, old, l.index);
+	to = table ? ftl_seq_record(lo, table, l.index) : from;
+	bytes = ftl_seq_word(lo, from, BYTES);
+	src = ftl_seq_bytes_at(lo, s, from);
 	if (table)
 		ftl_k_copy(b, to, from, num(lo, RECORD));
 	set_word(lo, to, AT, get(lo, at));
 	ftl_k_copy(b, ftl_k_offset(b, data, get(lo, at)), src, bytes);
-	ftl_k_set(b, at, op2(lo, FTL_K_add, get(lo, at), aligned(lo, bytes)));
+	ftl_k_set(b, at, op2(lo, FTL_K_add, get(lo, at), ftl_seq_aligned(lo, bytes)));
 	ftl_k_end(b, &l);
 }
 
@@ -154,8 +156,7 @@ static void copy_all(ftl_lo *lo, const ftl_lo_seq *dst, const ftl_lo_seq *src)
 	move_elements(lo, src, table, data);
 }
 
-/* Room for one more element of so many bytes; s is one's own. */
-static void reserve(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv bytes)
+void ftl_seq_reserve(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv bytes)
 {
 	ftl_kb *b = &lo->main;
 	ftl_kv need = op2(lo, FTL_K_add, get(lo, s->n), num(lo, 1)), cap, room, fresh, live;
@@ -183,11 +184,10 @@ static void reserve(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv bytes)
 	ftl_k_end(b, &c);
 }
 
-/* A new last element with these dims; where its bytes go. The caller has reserved room for them. */
-static ftl_kv append(ftl_lo *lo, const ftl_lo_seq *s, int rank, const ftl_kv *dims, ftl_kv bytes)
+ftl_kv ftl_seq_append(ftl_lo *lo, const ftl_lo_seq *s, int rank, const ftl_kv *dims, ftl_kv bytes)
 {
 	ftl_kb *b = &lo->main;
-	ftl_kv rec = record(lo, get(lo, s->table), get(lo, s->n));
+	ftl_kv rec = ftl_seq_record(lo, get(lo, s->table), get(lo, s->n));
 	ftl_kv to = ftl_k_offset(b, get(lo, s->data), get(lo, s->used));
 
 	ftl_k_zero(b, rec, num(lo, RECORD));
@@ -197,19 +197,19 @@ static ftl_kv append(ftl_lo *lo, const ftl_lo_seq *s, int rank, const ftl_kv *di
 		set_word(lo, rec, DIMS + d, dims[d]);
 	set_word(lo, rec, BYTES, bytes);
 	ftl_k_set(b, s->n, op2(lo, FTL_K_add, get(lo, s->n), num(lo, 1)));
-	ftl_k_set(b, s->used, op2(lo, FTL_K_add, get(lo, s->used), aligned(lo, bytes)));
+	ftl_k_set(b, s->used, op2(lo, FTL_K_add, get(lo, s->used), ftl_seq_aligned(lo, bytes)));
 	return to;
 }
 
-static void append_value(ftl_lo *lo, const ftl_lo_seq *s, ftl_val v)
+void ftl_seq_append_value(ftl_lo *lo, const ftl_lo_seq *s, ftl_val v)
 {
 	const ftl_type *t = ftl_type_of(lo->g, v);
 	ftl_kv bytes = ftl_lo_bytes_checked(lo, t), src = ftl_lo_ptr(lo, v), dims[FTL_MAX_RANK];
 
 	for (int d = 0; d < t->rank; d++)
 		dims[d] = ftl_lo_dim(lo, t->dims[d]);
-	reserve(lo, s, aligned(lo, bytes));
-	ftl_k_copy(&lo->main, append(lo, s, t->rank, dims, bytes), src, bytes);
+	ftl_seq_reserve(lo, s, ftl_seq_aligned(lo, bytes));
+	ftl_k_copy(&lo->main, ftl_seq_append(lo, s, t->rank, dims, bytes), src, bytes);
 }
 
 /* ---- who owns what ---- */
@@ -269,343 +269,10 @@ ftl_lo_seq *ftl_seq_take(ftl_lo *lo, ftl_node_id id, ftl_val v)
 	return s;
 }
 
-static void own(ftl_lo *lo, ftl_val v, const ftl_lo_seq *s)
+void ftl_seq_own(ftl_lo *lo, ftl_val v, const ftl_lo_seq *s)
 {
 	lo->val[v].seq = s;
 	ftl_vec_push(lo->arena, &lo->heap, v);
-}
-
-/* ---- ops ---- */
-
-/* Operand k as a position in [0, n), or [0, n] where `end` is allowed. */
-static ftl_kv position(ftl_lo *lo, const ftl_node *n, uint32_t k, ftl_kv count, bool end)
-{
-	ftl_kb *b = &lo->main;
-	ftl_kv i = ftl_u_elem(lo, n, n->in[k], 0), ok;
-
-	i = op2(lo, FTL_K_add, i, ftl_k_select(b, op2(lo, FTL_K_lt, i, num(lo, 0)), count, num(lo, 0)));
-	ok = op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), i), op2(lo, end ? FTL_K_le : FTL_K_lt, i, count));
-	ftl_k_check(b, ok, ftl_lo_msg(lo, n, "the position is outside of the sequence"));
-	return i;
-}
-
-static bool has(const ftl_node *n, uint32_t k)
-{
-	return k < n->nin && n->in[k];
-}
-
-ftl_status ftl_prog_seq_empty(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-	ftl_lo_seq *s = ftl_seq_new(lo);
-
-	if (ftl_type_of(lo->g, n->out[0])->seq->kind == FTL_SEQ_OPT_LIST)
-		ftl_k_set(&lo->main, s->n, num(lo, -1));
-	own(lo, n->out[0], s);
-	return FTL_OK;
-}
-
-ftl_status ftl_prog_seq_insert(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-	ftl_kb *b = &lo->main;
-	ftl_lo_seq *s;
-	ftl_kv count = get(lo, lo->val[n->in[0]].seq->n), at = 0, table, last;
-	ftl_kscope l;
-
-	if (has(n, 2))
-		at = position(lo, n, 2, count, true);
-	s = ftl_seq_take(lo, id, n->in[0]);
-	append_value(lo, s, n->in[1]);
-	own(lo, n->out[0], s);
-	if (!at)
-		return FTL_OK;
-	/* the last record moves to its place, those behind it one further; there is room for one more behind the last */
-	reserve(lo, s, num(lo, 0));
-	table = get(lo, s->table);
-	last = record(lo, table, op2(lo, FTL_K_add, count, num(lo, 1)));
-	ftl_k_copy(b, last, record(lo, table, count), num(lo, RECORD));
-	l = ftl_k_for(b, num(lo, 0), op2(lo, FTL_K_sub, count, at), 1);
-	{
-		ftl_kv to = op2(lo, FTL_K_sub, count, l.index);
-
-		ftl_k_copy(b, record(lo, table, to), record(lo, table, op2(lo, FTL_K_sub, to, num(lo, 1))),
-			   num(lo, RECORD));
-	}
-	ftl_k_end(b, &l);
-	ftl_k_copy(b, record(lo, table, at), last, num(lo, RECORD));
-	return FTL_OK;
-}
-
-ftl_status ftl_prog_seq_extend(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-	const ftl_type *t = ftl_type_of(lo->g, n->in[1]);
-	ftl_kb *b = &lo->main;
-	ftl_lo_seq *s = ftl_seq_take(lo, id, n->in[0]);
-	ftl_kv src = ftl_lo_ptr(lo, n->in[1]), dims[FTL_MAX_RANK], bytes;
-	ftl_kscope l;
-
-	own(lo, n->out[0], s);
-	bytes = op2(lo, FTL_K_mul, ftl_lo_dim(lo, ftl_u_product(lo, t, 1, t->rank)),
-		    num(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
-	for (int d = 1; d < t->rank; d++)
-		dims[d - 1] = ftl_lo_dim(lo, t->dims[d]);
-	l = ftl_k_for(b, num(lo, 0), ftl_lo_dim(lo, t->dims[0]), 1);
-	reserve(lo, s, aligned(lo, bytes));
-	ftl_k_copy(b, append(lo, s, t->rank - 1, dims, bytes), ftl_k_offset(b, src, op2(lo, FTL_K_mul, l.index, bytes)),
-		   bytes);
-	ftl_k_end(b, &l);
-	return FTL_OK;
-}
-
-ftl_status ftl_prog_seq_erase(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-	ftl_kb *b = &lo->main;
-	ftl_lo_seq *s;
-	ftl_kv count = get(lo, lo->val[n->in[0]].seq->n), last = op2(lo, FTL_K_sub, count, num(lo, 1)), at = 0, table;
-	ftl_kscope l;
-
-	if (has(n, 1))
-		at = position(lo, n, 1, count, false);
-	else
-		ftl_k_check(b, op2(lo, FTL_K_lt, num(lo, 0), count), ftl_lo_msg(lo, n, "there is no element to erase"));
-	s = ftl_seq_take(lo, id, n->in[0]);
-	own(lo, n->out[0], s);
-	ftl_k_set(b, s->n, last);
-	if (!at)
-		return FTL_OK;
-	table = get(lo, s->table);
-	l = ftl_k_for(b, at, last, 1);
-	ftl_k_copy(b, record(lo, table, l.index), record(lo, table, op2(lo, FTL_K_add, l.index, num(lo, 1))),
-		   num(lo, RECORD));
-	ftl_k_end(b, &l);
-	return FTL_OK;
-}
-
-/* Symbols among the dims of result 0 get their values. */
-static void bind_dim(ftl_lo *lo, const ftl_node *n, int d, ftl_kv v)
-{
-	ftl_dim dim = ftl_type_of(lo->g, n->out[0])->dims[d];
-
-	if (ftl_dim_get(lo->g->st, dim)->kind == FTL_DIM_SYM)
-		ftl_lo_bind(lo, dim, v);
-}
-
-static ftl_status take_out(ftl_lo *lo, const ftl_node *n, ftl_kv at)
-{
-	const ftl_lo_seq *s = lo->val[n->in[0]].seq;
-	ftl_kv rec = record(lo, get(lo, s->table), at), to;
-
-	for (int d = 0; d < ftl_type_of(lo->g, n->out[0])->rank; d++)
-		bind_dim(lo, n, d, word(lo, rec, DIMS + d));
-	to = ftl_lo_ptr(lo, n->out[0]);
-	ftl_k_copy(&lo->main, to, bytes_at(lo, s, rec), word(lo, rec, BYTES));
-	return FTL_OK;
-}
-
-ftl_status ftl_prog_seq_at(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-
-	return take_out(lo, n, position(lo, n, 1, get(lo, lo->val[n->in[0]].seq->n), false));
-}
-
-ftl_status ftl_prog_seq_length(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-
-	ftl_k_store(&lo->main, ftl_lo_ptr(lo, n->out[0]), num(lo, 0), get(lo, lo->val[n->in[0]].seq->n));
-	return FTL_OK;
-}
-
-/* Product of dims [from, to) of a record, times `times`. */
-static ftl_kv extent(ftl_lo *lo, ftl_kv rec, int from, int to, int64_t times)
-{
-	ftl_kv x = num(lo, times);
-
-	for (int d = from; d < to; d++)
-		x = op2(lo, FTL_K_mul, x, word(lo, rec, DIMS + d));
-	return x;
-}
-
-/* Piece o of `outer` ones moves `bytes` from src + o * src_step to dst + o * dst_step. */
-static void copy_rows(ftl_lo *lo, ftl_kv outer, ftl_kv dst, ftl_kv dst_step, ftl_kv src, ftl_kv src_step, ftl_kv bytes)
-{
-	ftl_kb *b = &lo->main;
-	ftl_kscope l = ftl_k_for(b, num(lo, 0), outer, 1);
-
-	ftl_k_copy(b, ftl_k_offset(b, dst, op2(lo, FTL_K_mul, l.index, dst_step)),
-		   ftl_k_offset(b, src, op2(lo, FTL_K_mul, l.index, src_step)), bytes);
-	ftl_k_end(b, &l);
-}
-
-ftl_status ftl_prog_seq_concat(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-	const struct ftl_attrs_seq_concat *a = FTL_ATTRS(n, seq_concat);
-	const ftl_type *t = ftl_type_of(lo->g, n->out[0]);
-	const ftl_lo_seq *s = lo->val[n->in[0]].seq;
-	ftl_kb *b = &lo->main;
-	int axis = ftl_u_axis(a->axis, t->rank), rank = t->rank - a->new_axis;
-	int64_t size = (int64_t)ftl_dtype_bytes(t->dtype);
-	ftl_kv count = get(lo, s->n), sum = ftl_k_var(b, num(lo, 0)), at = ftl_k_var(b, num(lo, 0));
-	ftl_kv table = get(lo, s->table), rec, row, outer_n, dst;
-	ftl_kscope l;
-
-	ftl_k_check(b, op2(lo, FTL_K_lt, num(lo, 0), count),
-		    ftl_lo_msg(lo, n, "an empty sequence cannot be concatenated"));
-	l = ftl_k_for(b, num(lo, 0), count, 1);
-	rec = record(lo, table, l.index);
-	for (int d = 0; d < rank; d++) {
-		if (d == axis && !a->new_axis)
-			ftl_k_set(b, sum, op2(lo, FTL_K_add, get(lo, sum), word(lo, rec, DIMS + d)));
-		else
-			ftl_k_check(b, op2(lo, FTL_K_eq, word(lo, rec, DIMS + d), word(lo, table, DIMS + d)),
-				    ftl_lo_msg(lo, n, "the elements' shapes do not fit together"));
-	}
-	ftl_k_end(b, &l);
-	for (int d = 0, k = 0; d < t->rank; d++) {
-		if (d == axis) {
-			bind_dim(lo, n, d, a->new_axis ? count : get(lo, sum));
-			k += !a->new_axis;
-		} else {
-			bind_dim(lo, n, d, word(lo, table, DIMS + k++));
-		}
-	}
-	dst = ftl_lo_ptr(lo, n->out[0]);
-	outer_n = extent(lo, table, 0, axis, 1);
-	row = extent(lo, table, axis + !a->new_axis, rank, size);
-	row = op2(lo, FTL_K_mul, row, a->new_axis ? count : get(lo, sum));
-	l = ftl_k_for(b, num(lo, 0), count, 1);
-	rec = record(lo, table, l.index);
-	{
-		ftl_kv bytes = extent(lo, rec, axis, rank, size);
-
-		copy_rows(lo, outer_n, ftl_k_offset(b, dst, get(lo, at)), row, bytes_at(lo, s, rec), bytes, bytes);
-		ftl_k_set(b, at, op2(lo, FTL_K_add, get(lo, at), bytes));
-	}
-	ftl_k_end(b, &l);
-	return FTL_OK;
-}
-
-/* How many pieces operand 1 asks for, and that they fill the axis. */
-static ftl_kv pieces(ftl_lo *lo, const ftl_node *n, ftl_kv size, ftl_kv *out_each)
-{
-	ftl_kb *b = &lo->main;
-	const ftl_type *t;
-	ftl_kv count, sum, x, ok;
-	ftl_kscope l;
-
-	*out_each = num(lo, 1);
-	if (!has(n, 1))
-		return size;
-	t = ftl_type_of(lo->g, n->in[1]);
-	if (t->rank == 0) {
-		*out_each = ftl_u_elem(lo, n, n->in[1], 0);
-		ftl_k_check(b, op2(lo, FTL_K_lt, num(lo, 0), *out_each),
-			    ftl_lo_msg(lo, n, "the size of the pieces must be above 0"));
-		/* not size + each - 1, which may wrap */
-		ok = op2(lo, FTL_K_lt, num(lo, 0), op2(lo, FTL_K_rem, size, *out_each));
-		return op2(lo, FTL_K_add, op2(lo, FTL_K_div, size, *out_each), ftl_k_cast(b, ok, FTL_I64));
-	}
-	*out_each = 0;
-	count = ftl_lo_dim(lo, t->dims[0]);
-	sum = ftl_k_var(b, num(lo, 0));
-	l = ftl_k_for(b, num(lo, 0), count, 1);
-	x = ftl_k_cast(b, ftl_k_load(b, t->dtype, ftl_lo_ptr(lo, n->in[1]), l.index, 1), FTL_I64);
-	ok = op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), x), op2(lo, FTL_K_le, x, size));
-	ftl_k_check(b, ok, ftl_lo_msg(lo, n, "a size is negative or larger than the axis"));
-	ftl_k_set(b, sum, op2(lo, FTL_K_add, get(lo, sum), x));
-	ftl_k_end(b, &l);
-	ftl_k_check(b, op2(lo, FTL_K_eq, get(lo, sum), size),
-		    ftl_lo_msg(lo, n, "the sizes do not add up to the size of the axis"));
-	return count;
-}
-
-ftl_status ftl_prog_seq_split(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-	const struct ftl_attrs_seq_split *a = FTL_ATTRS(n, seq_split);
-	const ftl_type *t = ftl_type_of(lo->g, n->in[0]);
-	ftl_kb *b = &lo->main;
-	int axis = ftl_u_axis(a->axis, t->rank), rank = 0;
-	bool keep = a->keepdims || has(n, 1);
-	ftl_kv size = ftl_lo_dim(lo, t->dims[axis]), src = ftl_lo_ptr(lo, n->in[0]), each, count, len, bytes, inner;
-	ftl_kv outer_n = ftl_lo_dim(lo, ftl_u_product(lo, t, 0, axis)), at = ftl_k_var(b, num(lo, 0));
-	ftl_kv dims[FTL_MAX_RANK];
-	ftl_lo_seq *s = ftl_seq_new(lo);
-	ftl_kscope l;
-
-	own(lo, n->out[0], s);
-	inner = op2(lo, FTL_K_mul, ftl_lo_dim(lo, ftl_u_product(lo, t, axis + 1, t->rank)),
-		    num(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
-	count = pieces(lo, n, size, &each);
-	l = ftl_k_for(b, num(lo, 0), count, 1);
-	if (each)
-		len = op2(lo, FTL_K_min, each, op2(lo, FTL_K_sub, size, get(lo, at)));
-	else
-		len = ftl_k_cast(
-			b, ftl_k_load(b, ftl_type_of(lo->g, n->in[1])->dtype, ftl_lo_ptr(lo, n->in[1]), l.index, 1),
-			FTL_I64);
-	for (int d = 0; d < t->rank; d++)
-		if (d != axis || keep)
-			dims[rank++] = d == axis ? len : ftl_lo_dim(lo, t->dims[d]);
-	bytes = op2(lo, FTL_K_mul, len, inner);
-	{
-		ftl_kv all = op2(lo, FTL_K_mul, bytes, outer_n), to;
-
-		reserve(lo, s, aligned(lo, all));
-		to = append(lo, s, rank, dims, all);
-		copy_rows(lo, outer_n, to, bytes, ftl_k_offset(b, src, op2(lo, FTL_K_mul, get(lo, at), inner)),
-			  op2(lo, FTL_K_mul, size, inner), bytes);
-	}
-	ftl_k_set(b, at, op2(lo, FTL_K_add, get(lo, at), len));
-	ftl_k_end(b, &l);
-	return FTL_OK;
-}
-
-ftl_status ftl_prog_opt_of(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-	ftl_lo_seq *s;
-
-	if (ftl_type_of(lo->g, n->in[0])->seq) {
-		own(lo, n->out[0], ftl_seq_take(lo, id, n->in[0]));
-		return FTL_OK;
-	}
-	s = ftl_seq_new(lo);
-	own(lo, n->out[0], s);
-	append_value(lo, s, n->in[0]);
-	return FTL_OK;
-}
-
-/* Is there something in operand 0? */
-static ftl_kv present(ftl_lo *lo, const ftl_node *n)
-{
-	bool list = ftl_type_of(lo->g, n->in[0])->seq->kind == FTL_SEQ_OPT_LIST;
-
-	return op2(lo, FTL_K_le, num(lo, list ? 0 : 1), get(lo, lo->val[n->in[0]].seq->n));
-}
-
-ftl_status ftl_prog_opt_has(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-
-	ftl_k_store(&lo->main, ftl_lo_ptr(lo, n->out[0]), num(lo, 0), present(lo, n));
-	return FTL_OK;
-}
-
-ftl_status ftl_prog_opt_get(ftl_lo *lo, ftl_node_id id)
-{
-	const ftl_node *n = ftl_node_get(lo->g, id);
-
-	ftl_k_check(&lo->main, present(lo, n), ftl_lo_msg(lo, n, "the optional has no element"));
-	if (!ftl_type_of(lo->g, n->out[0])->seq)
-		return take_out(lo, n, num(lo, 0));
-	own(lo, n->out[0], ftl_seq_take(lo, id, n->in[0]));
-	return FTL_OK;
 }
 
 /* ---- inputs and outputs ---- */
@@ -617,7 +284,7 @@ static void declare(ftl_lo *lo, bool input, const char *name, const ftl_type *t)
 	ftl_kio table = {.name = name,
 			 .type = {.dtype = FTL_I64, .rank = 2, .dims = ftl_arena_dup(lo->arena, dims, sizeof dims)},
 			 .value = ftl_arena_dup(lo->arena, t, sizeof *t)};
-	ftl_kio data = {.name = ftl_arena_printf(lo->arena, "%s.bytes", name),
+	ftl_kio data = {.name = ftl_arena_printf(lo->arena, "%s.data", name),
 			.type = {.dtype = FTL_U8, .rank = 1, .dims = ftl_arena_dup(lo->arena, &bytes, sizeof bytes)}};
 
 	if (input) {
@@ -653,7 +320,7 @@ void ftl_seq_check_input(ftl_lo *lo, ftl_val param)
 	lo->val[param].out = 0;
 	ftl_k_check(b, op2(lo, FTL_K_le, num(lo, 1), rows), msg);
 	ftl_k_check(b, op2(lo, FTL_K_eq, ftl_k_in_dim(b, in, 1), num(lo, WORDS)), msg);
-	n = word(lo, top, 0);
+	n = ftl_seq_word(lo, top, 0);
 	ftl_k_check(b, op2(lo, FTL_K_le, num(lo, t->kind == FTL_SEQ_OPT_LIST ? -1 : 0), n), msg);
 	ftl_k_check(b, op2(lo, FTL_K_lt, n, rows), msg);
 	if (t->kind == FTL_SEQ_OPT)
@@ -665,27 +332,27 @@ void ftl_seq_check_input(ftl_lo *lo, ftl_val param)
 	lo->val[param].seq = s;
 	/* elements lie one behind the other, so that their sizes add up to no more than the bytes there are */
 	l = ftl_k_for(b, num(lo, 0), n, 1);
-	rec = record(lo, get(lo, s->table), l.index);
-	at = word(lo, rec, AT);
-	bytes = word(lo, rec, BYTES);
+	rec = ftl_seq_record(lo, get(lo, s->table), l.index);
+	at = ftl_seq_word(lo, rec, AT);
+	bytes = ftl_seq_word(lo, rec, BYTES);
 	ftl_k_check(b, op2(lo, FTL_K_le, get(lo, end), at), msg);
 	ftl_k_check(b, op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), bytes), op2(lo, FTL_K_le, bytes, room)), msg);
 	ftl_k_check(b, op2(lo, FTL_K_le, at, op2(lo, FTL_K_sub, room, bytes)), msg);
 	ftl_k_set(b, end, op2(lo, FTL_K_add, at, bytes));
 	if (t->rank >= 0)
-		ftl_k_check(b, op2(lo, FTL_K_eq, word(lo, rec, RANK), num(lo, t->rank)), msg);
+		ftl_k_check(b, op2(lo, FTL_K_eq, ftl_seq_word(lo, rec, RANK), num(lo, t->rank)), msg);
 	else
 		ftl_k_check(b,
-			    op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), word(lo, rec, RANK)),
-				op2(lo, FTL_K_le, word(lo, rec, RANK), num(lo, FTL_MAX_RANK))),
+			    op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), ftl_seq_word(lo, rec, RANK)),
+				op2(lo, FTL_K_le, ftl_seq_word(lo, rec, RANK), num(lo, FTL_MAX_RANK))),
 			    msg);
 	want = num(lo, (int64_t)ftl_dtype_bytes(v->type.dtype));
 	limit = ftl_k_float(b, FTL_KT(FTL_F64, 1), (double)ftl_dtype_bytes(v->type.dtype));
 	for (int d = 0; d < (t->rank >= 0 ? t->rank : FTL_MAX_RANK); d++) {
-		ftl_kv x = word(lo, rec, DIMS + d);
+		ftl_kv x = ftl_seq_word(lo, rec, DIMS + d);
 
 		if (t->rank < 0)
-			x = ftl_k_select(b, op2(lo, FTL_K_lt, num(lo, d), word(lo, rec, RANK)), x, num(lo, 1));
+			x = ftl_k_select(b, op2(lo, FTL_K_lt, num(lo, d), ftl_seq_word(lo, rec, RANK)), x, num(lo, 1));
 		if (t->rank >= 0 && t->dims[d] >= 0)
 			ftl_k_check(b, op2(lo, FTL_K_eq, x, num(lo, t->dims[d])), msg);
 		else

@@ -25,6 +25,19 @@ void ftl_seq_free(ftl_lo *lo, const ftl_lo_seq *s); /* its memory; once more doe
 ftl_lo_seq *ftl_seq_take(ftl_lo *lo, ftl_node_id id, ftl_val v);
 /* The memory of src becomes dst's. What dst had must be free. */
 void ftl_seq_move(ftl_lo *lo, const ftl_lo_seq *dst, const ftl_lo_seq *src);
+/* ---- for the ops ---- */
+ftl_kv ftl_seq_aligned(ftl_lo *lo, ftl_kv bytes);
+ftl_kv ftl_seq_record(ftl_lo *lo, ftl_kv table, ftl_kv i);
+ftl_kv ftl_seq_word(ftl_lo *lo, ftl_kv record, int w);
+ftl_kv ftl_seq_bytes_at(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv record); /* where an element's bytes are */
+/* Room for one more element of so many bytes, rounded up; s is one's own. */
+void ftl_seq_reserve(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv bytes);
+/* A new last element with these dims; where its bytes go. There is room for them. */
+ftl_kv ftl_seq_append(ftl_lo *lo, const ftl_lo_seq *s, int rank, const ftl_kv *dims, ftl_kv bytes);
+void ftl_seq_append_value(ftl_lo *lo, const ftl_lo_seq *s, ftl_val v);
+void ftl_seq_own(ftl_lo *lo, ftl_val v, const ftl_lo_seq *s); /* value v is s, and frees it when nobody needs it */
+
+/* ---- for the driver ---- */
 void ftl_seq_input(ftl_lo *lo, ftl_val param);       /* two inputs of the module, not looked at yet */
 void ftl_seq_check_input(ftl_lo *lo, ftl_val param); /* is it what it should be, or the run ends */
 void ftl_seq_declare_output(ftl_lo *lo, const char *name, const ftl_type *t); /* two outputs of the module */

@@ -51,7 +51,7 @@ class FettleRep(BackendRep):
         missing = [n for n in program.inputs if n not in fed]
         if missing:
             raise FettleError(2, f"no data for input {missing[0]!r}")
-        results = program.run([np.asarray(fed[n]) for n in program.inputs])
+        results = program.run([fed[n] for n in program.inputs])
         return namedtupledict("Outputs", program.outputs)(*results)
 
 

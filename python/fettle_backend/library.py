@@ -12,6 +12,7 @@ import numpy as np
 MAX_RANK = 12
 OK, UNSUPPORTED = 0, 4
 BACKENDS = {"jit": 0, "c": 1, "interp": 2}
+TENSOR, SEQUENCE, OPTIONAL, OPTIONAL_SEQUENCE = range(4)  # fettle_kind
 
 
 class Error(ctypes.Structure):
@@ -19,19 +20,27 @@ class Error(ctypes.Structure):
 
 
 class Tensor(ctypes.Structure):
-    _fields_ = [
-        ("name", c_char_p),
-        ("dtype", c_int),
-        ("rank", c_int),
-        ("dims", c_int64 * MAX_RANK),
-        ("data", c_void_p),
-        ("bytes", c_size_t),
-    ]
+    pass
+
+
+Tensor._fields_ = [
+    ("name", c_char_p),
+    ("dtype", c_int),
+    ("rank", c_int),
+    ("dims", c_int64 * MAX_RANK),
+    ("data", c_void_p),
+    ("bytes", c_size_t),
+    ("kind", c_int),
+    ("items", POINTER(Tensor)),
+    ("n_items", c_size_t),
+    ("none", c_bool),
+]
 
 
 class Port(ctypes.Structure):
     _fields_ = [
         ("name", c_char_p),
+        ("kind", c_int),
         ("dtype", c_int),
         ("rank", c_int),
         ("dims", c_int64 * MAX_RANK),
@@ -172,6 +181,7 @@ class Program:
         check(lib.fettle_session_create(self._program, byref(run), byref(error), byref(self._session)), error)
         self.inputs = self._names(lib.fettle_program_input, lib.fettle_program_input_count)
         self.outputs = self._names(lib.fettle_program_output, lib.fettle_program_output_count)
+        self._kinds = [lib.fettle_program_input(self._program, k).contents.kind for k in range(len(self.inputs))]
 
     def _names(self, port, count):
         return [port(self._program, k).contents.name.decode() for k in range(count(self._program))]
@@ -183,14 +193,37 @@ class Program:
             lib.fettle_program_free(self._program)
 
     def run(self, arrays):
-        """One array per input, in order; the results, which are the caller's."""
+        """One array per input, in order; the results, which are the caller's. A sequence is a list of arrays; an optional is
+        None or what it is an optional of."""
         if len(arrays) != len(self.inputs):
             raise FettleError(2, f"the model has {len(self.inputs)} inputs, {len(arrays)} were given")
-        kept = [np.require(a, requirements=["C", "A"]) for a in arrays]
-        given = (Tensor * max(len(kept), 1))(*[self._tensor(a) for a in kept])
+        kept = []
+        values = [self._value(a, kind, kept) for a, kind in zip(arrays, self._kinds)]
+        given = (Tensor * max(len(values), 1))(*values)
         got, error = (Tensor * max(len(self.outputs), 1))(), Error()
         check(lib.fettle_session_run(self._session, given, got, byref(error)), error)
-        return [self._array(t) for t in got[: len(self.outputs)]]
+        return [self._result(t) for t in got[: len(self.outputs)]]
+
+    @classmethod
+    def _value(cls, a, kind, kept):
+        """kept: what must stay alive until the run is over"""
+        if kind == TENSOR or not (a is None or isinstance(a, (list, tuple))):
+            kept.append(np.require(a, requirements=["C", "A"]))
+            return cls._tensor(kept[-1])
+        if a is None:
+            return Tensor(kind=kind, none=True)
+        items = (Tensor * max(len(a), 1))(*[cls._value(x, TENSOR, kept) for x in a])
+        kept.append(items)
+        return Tensor(kind=SEQUENCE, items=items, n_items=len(a))
+
+    @classmethod
+    def _result(cls, t):
+        if t.kind == TENSOR:
+            return cls._array(t)
+        if t.kind != SEQUENCE and t.none:
+            return None
+        items = [cls._array(t.items[k]) for k in range(t.n_items)]
+        return items[0] if t.kind == OPTIONAL else items
 
     @staticmethod
     def _tensor(a):

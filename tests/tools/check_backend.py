@@ -45,6 +45,34 @@ class BackendTest(unittest.TestCase):
         got, = fettle_backend.run_node(helper.make_node("Neg", ["a"], ["b"]), [self.x.T], opset_version=13)
         np.testing.assert_array_equal(got, -self.x.T)
 
+    def test_sequences_and_optionals(self):
+        seq = helper.make_tensor_sequence_value_info
+        lists = helper.make_graph(
+            [helper.make_node("SequenceInsert", ["s", "x", "at"], ["r"])], "g",
+            [seq("s", TensorProto.FLOAT, None), helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2]),
+             helper.make_tensor_value_info("at", TensorProto.INT64, [])], [seq("r", TensorProto.FLOAT, None)])
+        of = helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["n", 2]))
+        optional = helper.make_graph(
+            [helper.make_node("OptionalHasElement", ["o"], ["h"]), helper.make_node("Identity", ["o"], ["p"])], "g",
+            [helper.make_value_info("o", of)],
+            [helper.make_tensor_value_info("h", TensorProto.BOOL, []), helper.make_value_info("p", of)])
+        imports = {"opset_imports": [helper.make_opsetid("", 18)], "ir_version": 8}
+        for backend in BOTH:
+            rep = fettle_backend.prepare(helper.make_model(lists, **imports), backend=backend)
+            got, = rep.run([[self.x[:1], self.x[:0]], self.x, np.int64(-1)])
+            self.assertEqual([len(a) for a in got], [1, 3, 0])
+            np.testing.assert_array_equal(got[1], self.x)
+            self.assertEqual(len(rep.run([[], self.x, np.int64(0)])[0]), 1)
+            with self.assertRaises(fettle_backend.FettleError):
+                rep.run([[self.x], self.x, np.int64(2)])
+            rep = fettle_backend.prepare(helper.make_model(optional, **imports), backend=backend)
+            has, same = rep.run([self.x])
+            self.assertTrue(has)
+            np.testing.assert_array_equal(same, self.x)
+            has, same = rep.run([None])
+            self.assertFalse(has)
+            self.assertIsNone(same)
+
     def test_faults_are_errors(self):
         rep = fettle_backend.prepare(model_with_default())
         for fed in ([np.ones((2, 3), np.float32)], [self.x.astype(np.float64)], [], {"z": self.x},
