@@ -129,6 +129,10 @@ def _dtypes():
     """{fettle dtype: numpy dtype}, by the names that the library gives its element types"""
     plain = {"f16": "float16", "f32": "float32", "f64": "float64", "bool": "bool"}
     plain.update({f"{c}{n}": f"{k}{n}" for c, k in (("i", "int"), ("u", "uint")) for n in (8, 16, 32, 64)})
+    others = {"bf16": "bfloat16", "f8e4m3fn": "float8_e4m3fn", "f8e4m3fnuz": "float8_e4m3fnuz", "f8e5m2": "float8_e5m2",
+              "f8e5m2fnuz": "float8_e5m2fnuz", "f8e8m0": "float8_e8m0fnu", "f6e2m3": "float6_e2m3fn",
+              "f6e3m2": "float6_e3m2fn", "f4e2m1": "float4_e2m1fn", "i4": "int4", "u4": "uint4", "i2": "int2",
+              "u2": "uint2"}
     table = {}
     try:
         import ml_dtypes
@@ -138,8 +142,8 @@ def _dtypes():
         name = (lib.fettle_dtype_name(code) or b"").decode()
         if name in plain:
             table[code] = np.dtype(plain[name])
-        elif name == "bf16" and ml_dtypes:
-            table[code] = np.dtype(ml_dtypes.bfloat16)
+        elif hasattr(ml_dtypes, others.get(name, "?")):
+            table[code] = np.dtype(getattr(ml_dtypes, others[name]))
     return table
 
 

@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 import fettle_backend
 
 BOTH = ["jit", "interp"]
+LOW = ("float8", "float6", "float4", "int4", "uint4", "int2", "uint2")
 
 
 def model_with_default():
@@ -33,12 +34,19 @@ class BackendTest(unittest.TestCase):
     def test_node_of_every_type(self):
         node = helper.make_node("Concat", ["a", "b"], ["c"], axis=0)
         for dtype in fettle_backend.library.FETTLE_TYPE:
-            if dtype.kind not in "biuf" and dtype.name != "bfloat16":
+            if dtype.name.startswith(LOW):
                 continue
             a = np.arange(6).astype(dtype).reshape(2, 3)
             got, = fettle_backend.run_node(node, [a, a[:1]], opset_version=13)
             self.assertEqual(got.dtype, a.dtype)
             np.testing.assert_array_equal(got, np.concatenate([a, a[:1]]))
+        for dtype in fettle_backend.library.FETTLE_TYPE:
+            if not dtype.name.startswith(LOW) or dtype.name.startswith("float6"):  # which opset 25 does not have
+                continue
+            a = np.ones((2, 3), np.float32).astype(dtype)
+            got, = fettle_backend.run_node(helper.make_node("Transpose", ["a"], ["b"]), [a], opset_version=25)
+            self.assertEqual((got.dtype, got.shape), (a.dtype, (3, 2)))
+            np.testing.assert_array_equal(got.astype(np.float32), a.T.astype(np.float32))
         got, = fettle_backend.run_node(helper.make_node("Neg", ["a"], ["b"]), [np.float32(3)], opset_version=13)
         self.assertEqual((got.shape, float(got)), ((), -3.0))
         # not contiguous
