@@ -152,7 +152,7 @@ void ftl_imp_do_cast_like(imp *m)
 	a->to = dtype_of(m, like);
 	a->saturate = ftl_imp_i(m, "saturate", 1) != 0;
 	a->round_mode = ftl_imp_s(m, "round_mode", "up");
-	ftl_imp_out(m, 0, dtype_of(m, x) == a->to ? x : ftl_imp_op(m, FTL_OP_cast, a, 1, &x));
+	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_cast, a, 1, &x));
 }
 
 /* Some writers give vectors of one element where scalars are meant. */

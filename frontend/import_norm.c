@@ -113,12 +113,18 @@ static void batch_norm_training(imp *m, ftl_val x, ftl_val scale, ftl_val bias, 
 	ftl_imp_out(m, 4, ftl_imp_cast(m, ftl_imp_reshape(m, spread, 1, &n), dtype_of(m, var)));
 }
 
+/* f16 and bf16 are too coarse to be computed in. */
+static ftl_dtype wide(ftl_dtype t)
+{
+	return t == FTL_F16 || t == FTL_BF16 ? FTL_F32 : t;
+}
+
 /* (x - mean) * (scale / sqrt(var + eps)) + bias with everything per channel combined first */
 void ftl_imp_do_batch_norm(imp *m)
 {
 	ftl_val x = ftl_imp_need(m, 0), scale = ftl_imp_need(m, 1), bias = ftl_imp_need(m, 2),
 		mean = ftl_imp_need(m, 3), var = ftl_imp_need(m, 4), mul, add;
-	ftl_dtype t = dtype_of(m, x), ct = dtype_of(m, mean);
+	ftl_dtype t = dtype_of(m, x), ct = wide(dtype_of(m, mean));
 	bool spatial = m->cur->opset >= 9 || ftl_imp_i(m, "spatial", 1) != 0;
 
 	if (m->cur->opset >= 14
@@ -130,11 +136,14 @@ void ftl_imp_do_batch_norm(imp *m)
 			unsupported(m, "training per activation is not supported, set spatial to 1");
 		return;
 	}
-	mul = e_mul(m, ftl_imp_cast(m, scale, ct), inv_std(m, var, ftl_imp_f(m, "epsilon", 1e-5f)));
+	mean = ftl_imp_cast(m, mean, ct);
+	mul = e_mul(m, ftl_imp_cast(m, scale, ct),
+		    inv_std(m, ftl_imp_cast(m, var, ct), ftl_imp_f(m, "epsilon", 1e-5f)));
 	add = e_sub(m, ftl_imp_cast(m, bias, ct), e_mul(m, mean, mul));
-	mul = per_activation(m, ftl_imp_cast(m, mul, t), x, spatial);
-	add = per_activation(m, ftl_imp_cast(m, add, t), x, spatial);
-	ftl_imp_out(m, 0, e_add(m, e_mul(m, x, mul), add));
+	mul = per_activation(m, ftl_imp_cast(m, mul, wide(t)), x, spatial);
+	add = per_activation(m, ftl_imp_cast(m, add, wide(t)), x, spatial);
+	x = ftl_imp_cast(m, x, wide(t));
+	ftl_imp_out(m, 0, ftl_imp_cast(m, e_add(m, e_mul(m, x, mul), add), t));
 }
 
 void ftl_imp_do_instance_norm(imp *m)

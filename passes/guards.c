@@ -173,6 +173,11 @@ static ftl_dtype middle(const ftl_match *m)
 	return ftl_type_of(m->g, root(m)->in[0])->dtype;
 }
 
+bool ftl_guard_casts_nothing(ftl_match *m)
+{
+	return type_of(m, X) != FTL_F8E5M2 || !FTL_ATTRS(root(m), cast)->saturate;
+}
+
 bool ftl_guard_casts_back(ftl_match *m)
 {
 	ftl_dtype x = type_of(m, X);

@@ -25,6 +25,7 @@ GUARD(is_fraction);    /* 0 <= c <= 1 */
 GUARD(perm_is_identity);
 GUARD(keeps_everything); /* a slice of all elements, in order */
 GUARD(pads_nothing);
+GUARD(casts_nothing); /* f8e5m2 to itself is no such cast: it makes infinities the largest number, unless told not to */
 /* Of two casts. */
 GUARD(casts_back);    /* the inner one loses nothing, the outer one returns to x's type */
 GUARD(casts_through); /* the inner one loses nothing */
