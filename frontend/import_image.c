@@ -259,8 +259,64 @@ void ftl_imp_do_upsample(imp *m)
 		emit_resize(m, &r, a);
 }
 
+static const char *one_of(imp *m, const char *what, const char *v, const char *const *all)
+{
+	for (; *all; all++)
+		if (!strcmp(v, *all))
+			return v;
+	bad_model(m, "%s \"%s\" is unknown", what, v);
+	return v;
+}
+
+/* Opset 10 leaves open which element is nearest; its tests and ONNX Runtime take the one before when an axis grows, the
+ * one behind when it shrinks. Scales of either kind are two steps, since that is a property of the whole node here. */
+static void resize10(imp *m, resize *r, struct ftl_attrs_resize *a)
+{
+	struct ftl_attrs_resize *shrink = NEW_ATTRS(m, resize);
+	double given[FTL_MAX_RANK];
+	bool known = const_floats(m, r->scales, given, r->rank), less = !known, more = !known;
+	ftl_val all = r->scales, one = e_num(m, all, 1);
+
+	for (int i = 0; known && i < r->rank; i++) {
+		less = less || given[i] < 1;
+		more = more || given[i] > 1;
+	}
+	*shrink = *a;
+	shrink->nearest = "ceil";
+	if (strcmp(a->mode, "nearest") || !less) {
+		emit_resize(m, r, a);
+		return;
+	}
+	if (known && !more) {
+		emit_resize(m, r, shrink);
+		return;
+	}
+	if (known) {
+		float part[2][FTL_MAX_RANK];
+		int64_t n = r->rank;
+		for (int i = 0; i < r->rank; i++) {
+			part[0][i] = (float)(given[i] < 1 ? given[i] : 1);
+			part[1][i] = (float)(given[i] < 1 ? 1 : given[i]);
+		}
+		r->scales = ftl_imp_bytes(m, FTL_F32, 1, &n, part[0]);
+		all = ftl_imp_bytes(m, FTL_F32, 1, &n, part[1]);
+	} else {
+		r->scales = op2(m, FTL_OP_min, all, one);
+		all = op2(m, FTL_OP_max, all, one);
+	}
+	emit_resize(m, r, shrink);
+	r->x = m->failed ? 0 : m->cur->out[0].v;
+	r->scales = all;
+	if (!m->failed)
+		emit_resize(m, r, a);
+}
+
 void ftl_imp_do_resize(imp *m)
 {
+	static const char *const coordinates[] = {"half_pixel",           "half_pixel_symmetric", "pytorch_half_pixel",
+						  "align_corners",        "asymmetric",           "tf_crop_and_resize",
+						  "tf_half_pixel_for_nn", NULL};
+	static const char *const roundings[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
 	struct ftl_attrs_resize *a = NEW_ATTRS(m, resize);
 	bool old = m->cur->opset < 11;
 	resize r = {.x = ftl_imp_need(m, 0)};
@@ -272,8 +328,11 @@ void ftl_imp_do_resize(imp *m)
 	r.policy = ftl_imp_s(m, "keep_aspect_ratio_policy", "stretch");
 	r.rank = rank_of(m, r.x);
 	a->mode = interpolation(m, ftl_imp_s(m, "mode", "nearest"));
-	a->coordinate = old ? "asymmetric" : ftl_imp_s(m, "coordinate_transformation_mode", "half_pixel");
-	a->nearest = old ? "floor" : ftl_imp_s(m, "nearest_mode", "round_prefer_floor");
+	a->coordinate = old ? "asymmetric"
+			    : one_of(m, "coordinate_transformation_mode",
+				     ftl_imp_s(m, "coordinate_transformation_mode", "half_pixel"), coordinates);
+	a->nearest = old ? "floor"
+			 : one_of(m, "nearest_mode", ftl_imp_s(m, "nearest_mode", "round_prefer_floor"), roundings);
 	a->cubic_a = ftl_imp_f(m, "cubic_coeff_a", -0.75);
 	a->exclude_outside = ftl_imp_i(m, "exclude_outside", 0) != 0;
 	a->extrapolation = ftl_imp_f(m, "extrapolation_value", 0);
@@ -287,7 +346,11 @@ void ftl_imp_do_resize(imp *m)
 	r.n = axes.n ? (int)axes.n : r.rank;
 	for (int i = 0; i < r.n; i++)
 		r.axes[i] = axes.n ? ftl_imp_axis(m, axes.v[i], r.rank) : i;
-	if (!m->failed)
+	if (m->failed)
+		return;
+	if (old)
+		resize10(m, &r, a);
+	else
 		emit_resize(m, &r, a);
 }
 

@@ -266,6 +266,30 @@ static void dropout_is_the_identity_unless_training(void **state)
 	assert_int_equal(result(f, 1)->dtype, FTL_BOOL);
 }
 
+static void resize_knows_its_modes(void **state)
+{
+	fix *f = *state;
+	Onnx__NodeProto *n = node(f, "Resize", "x - s", "y");
+	const float s[3] = {1, 2, 0.5f};
+
+	weight(f, "s", 1, 3, s, sizeof s);
+	input(f, "x", 1, "1,?h,8");
+	output(f, "y");
+	f->opset[0].version = 11;
+	attr_s(f, n, "coordinate_transformation_mode", "tf_half_pixel_for_nn");
+	good(f);
+	attr_s(f, n, "nearest_mode", "sideways");
+	bad(f, FTL_ERR_MODEL, "nearest_mode \"sideways\" is unknown");
+	/* opset 10 rounds down where an axis grows and up where it shrinks: two steps */
+	f->opset[0].version = 10;
+	n->n_attribute = 0;
+	n->n_input = 2;
+	n->input[1] = (char *)"s";
+	good(f);
+	assert_true(has(f, "nearest=\"ceil\"") && has(f, "nearest=\"floor\""));
+	assert_string_equal(result_shape(f, 0), "1,2*?h,4");
+}
+
 /* Two nodes without a seed are not the same numbers twice. */
 static void random_nodes_get_a_seed_each(void **state)
 {
@@ -481,6 +505,7 @@ int main(void)
 		T(missing_opset_import_is_told_from_the_ir_version),
 		T(declared_output_type_must_be_right),
 		T(dropout_is_the_identity_unless_training),
+		T(resize_knows_its_modes),
 		T(random_nodes_get_a_seed_each),
 		T(losses_take_what_fits_the_scores),
 		T(optimizer_inputs_come_in_equal_lists),

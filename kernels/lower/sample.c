@@ -136,7 +136,10 @@ static ftl_kv coordinate(ftl_kern *k, const ftl_node *n, int axis, ftl_kv i, ftl
 		return ftl_k_select(b, single,
 				    op2(b, FTL_K_mul, op2(b, FTL_K_mul, half, op2(b, FTL_K_add, start, end)), span), y);
 	}
-	y = op2(b, FTL_K_sub, op2(b, FTL_K_div, op2(b, FTL_K_add, x, half), scale), half);
+	y = op2(b, FTL_K_div, op2(b, FTL_K_add, x, half), scale);
+	if (strcmp(mode, "tf_half_pixel_for_nn") == 0)
+		return y;
+	y = op2(b, FTL_K_sub, y, half);
 	if (strcmp(mode, "pytorch_half_pixel") == 0)
 		return ftl_k_select(b, single, zero, y);
 	if (strcmp(mode, "half_pixel_symmetric") == 0) {
