@@ -269,9 +269,10 @@ static void dropout_is_the_identity_unless_training(void **state)
 static void resize_knows_its_modes(void **state)
 {
 	fix *f = *state;
-	Onnx__NodeProto *n = node(f, "Resize", "x - s", "y");
+	Onnx__NodeProto *n = node(f, "Resize", "x r s", "y");
 	const float s[3] = {1, 2, 0.5f};
 
+	weight(f, "r", 1, 0, s, 0);
 	weight(f, "s", 1, 3, s, sizeof s);
 	input(f, "x", 1, "1,?h,8");
 	output(f, "y");
