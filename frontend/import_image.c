@@ -313,9 +313,9 @@ static void resize10(imp *m, resize *r, struct ftl_attrs_resize *a)
 
 void ftl_imp_do_resize(imp *m)
 {
-	static const char *const coordinates[] = {"half_pixel",           "half_pixel_symmetric", "pytorch_half_pixel",
-						  "align_corners",        "asymmetric",           "tf_crop_and_resize",
-						  "tf_half_pixel_for_nn", NULL};
+	static const char *const coordinates[] = {
+		"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel",   "align_corners",
+		"asymmetric", "tf_crop_and_resize",   "tf_half_pixel_for_nn", NULL};
 	static const char *const roundings[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
 	struct ftl_attrs_resize *a = NEW_ATTRS(m, resize);
 	bool old = m->cur->opset < 11;
