@@ -123,6 +123,10 @@ int cli_feeds_add_path(cli_feeds *f, const char *path);
 int cli_feeds_add_folder(cli_feeds *f, const char *dir);
 /* "NAME=?x?" for every sequence whose elements have one rank: a model need not say it. How many there are. */
 size_t cli_feeds_ranks(const cli_feeds *f, cli_list *shapes);
+/* cli_open for a model that is about to run on this data: where the model does not say what rank a sequence's elements
+ * have, the data does. */
+fettle_status cli_open_for(const char *path, const cli_model_options *o, const cli_feeds *data, fettle_error *e,
+			   fettle_model **out);
 void cli_feeds_free(cli_feeds *f);
 /* Put them into the order of n ports: by name, else by position for the nameless. Missing ones stay without data.
  * Returns the first name that nobody knows, or NULL. */

@@ -90,6 +90,19 @@ fettle_status cli_open(const char *path, const cli_model_options *o, fettle_erro
 	return rc;
 }
 
+fettle_status cli_open_for(const char *path, const cli_model_options *o, const cli_feeds *data, fettle_error *e,
+			   fettle_model **out)
+{
+	cli_model_options with = *o;
+	fettle_status rc = cli_open(path, o, e, out);
+	fettle_error again;
+
+	with.shapes = (cli_list){0};
+	if (rc != FETTLE_ERR_UNSUPPORTED || o->shapes.n || !cli_feeds_ranks(data, &with.shapes))
+		return rc;
+	return cli_open(path, &with, &again, out) == FETTLE_OK ? FETTLE_OK : rc;
+}
+
 int cli_load(const char *path, const cli_model_options *o, fettle_model **out)
 {
 	fettle_error e;

@@ -9,6 +9,7 @@ typedef struct run {
 	cli_model_options mo;
 	cli_run_options ro;
 	cli_list inputs;
+	cli_feeds feeds;
 	const char *folder, *output, *data;
 	int64_t batch;
 	fettle_model *m;
@@ -134,20 +135,22 @@ static int run_random(run *r)
 	return CLI_OK;
 }
 
+static int read_feeds(run *r)
+{
+	int rc = r->folder ? cli_feeds_add_folder(&r->feeds, r->folder) : CLI_OK;
+
+	for (size_t i = 0; i < r->inputs.n && !rc; i++)
+		rc = cli_feeds_add_file(&r->feeds, r->inputs.v[i]);
+	return rc;
+}
+
 static int run_once(run *r)
 {
-	cli_feeds f = {0};
 	fettle_error e;
 	int rc = CLI_OK;
 
-	if (r->folder)
-		rc = cli_feeds_add_folder(&f, r->folder);
-	for (size_t i = 0; i < r->inputs.n && !rc; i++)
-		rc = cli_feeds_add_file(&f, r->inputs.v[i]);
-	if (rc)
-		return rc;
-	if (f.n) {
-		const char *nobody = cli_feeds_match(&f, input_port, r->p, r->nin, r->in);
+	if (r->feeds.n) {
+		const char *nobody = cli_feeds_match(&r->feeds, input_port, r->p, r->nin, r->in);
 
 		if (nobody) {
 			cli_say("the model has no input \"%s\"; fettle inspect shows its inputs", nobody);
@@ -308,6 +311,7 @@ static int run_main(const cli_verb *v, int argc, char **argv)
 		CLI_MODEL_OPTIONS(r.mo),
 	};
 	cli_list pos = {0};
+	fettle_error e;
 	int rc;
 
 	if (!cli_parse(v, argc, argv, options, sizeof options / sizeof options[0], &pos, &rc))
@@ -318,7 +322,11 @@ static int run_main(const cli_verb *v, int argc, char **argv)
 		return cli_usage("--data does not go together with --input or --inputs");
 	if (r.batch < 1)
 		return cli_usage("--batch starts at 1");
-	rc = cli_load(pos.v[0], &r.mo, &r.m);
+	rc = read_feeds(&r);
+	if (rc)
+		return rc;
+	if (cli_open_for(pos.v[0], &r.mo, &r.feeds, &e, &r.m) != FETTLE_OK)
+		rc = cli_error(&e);
 	if (!rc)
 		rc = cli_start(r.m, &r.mo, &r.ro, &r.p, &r.s);
 	fettle_model_free(r.m);

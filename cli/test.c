@@ -140,19 +140,6 @@ static void drop_program(model *t)
 	t->names.n = 0;
 }
 
-/* Where the model does not say what rank a sequence's elements have, the data does. */
-static fettle_status open_model(model *t, const cli_model_options *o, const cli_feeds *in, fettle_error *e)
-{
-	cli_model_options with = *o;
-	fettle_status rc = cli_open(t->path, o, e, &t->m);
-	fettle_error again;
-
-	with.shapes = (cli_list){0};
-	if (rc != FETTLE_ERR_UNSUPPORTED || o->shapes.n || !cli_feeds_ranks(in, &with.shapes))
-		return rc;
-	return cli_open(t->path, &with, &again, &t->m) == FETTLE_OK ? FETTLE_OK : rc;
-}
-
 /* An initializer that is fed in this set stays an input: the program depends on what is fed. */
 static int make_program(model *t, const cli_feeds *in, result *r)
 {
@@ -170,7 +157,7 @@ static int make_program(model *t, const cli_feeds *in, result *r)
 		cli_list_add(&t->names, cli_printf("%s", in->v[i].name ? in->v[i].name : ""));
 	l.overridable = t->names;
 	(void)cli_backend(s->run.backend, &c.backend);
-	if (open_model(t, &l, in, &e) != FETTLE_OK || fettle_compile(t->m, &c, &e, &t->p) != FETTLE_OK ||
+	if (cli_open_for(t->path, &l, in, &e, &t->m) != FETTLE_OK || fettle_compile(t->m, &c, &e, &t->p) != FETTLE_OK ||
 	    fettle_session_create(t->p, &so, &e, &t->session) != FETTLE_OK)
 		return fail(r, FAILED, "%s", e.text);
 	return 0;
