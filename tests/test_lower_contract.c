@@ -186,6 +186,21 @@ static const sample convolutions[] = {
 	 .results = "f32[2,3,10,13]",
 	 .body = " %y = conv_transpose %x, %w, %b {strides=[2,2], pads=[1,0,1,0], output_padding=[1,0]} : "
 		 "f32[2,3,10,13]"},
+	{.name = "transposed along one long axis, in groups",
+	 .params = "%x: f32[?a,4,?d], %w: f32[4,3,5]",
+	 .results = "f32[?a,6,3*?d+4]",
+	 .body = " %t = conv_transpose %x, %w {strides=[3], dilations=[2], pads=[1,1], output_padding=[0], group=2} : "
+		 "f32[?a,6,3*?d+4]\n %y = relu %t : f32[?a,6,3*?d+4]"},
+	{.name = "transposed, more stride than kernel",
+	 .params = "%x: f64[?a,2,?b,?c], %w: f64[2,3,2,1]",
+	 .results = "f64[?a,3,4*?b-2,2*?c]",
+	 .body = " %y = conv_transpose %x, %w {strides=[4,2], dilations=[2,1], pads=[1,0,0,0], output_padding=[0,1]} : "
+		 "f64[?a,3,4*?b-2,2*?c]"},
+	{.name = "transposed with other channels than the weights",
+	 .params = "%x: f32[?a,?b,?d], %w: f32[4,3,5]",
+	 .results = "f32[?a,3,?d+4]",
+	 .body = " %y = conv_transpose %x, %w : f32[?a,3,?d+4]",
+	 .error = "do not fit the weights"},
 	{.name = "largest and where",
 	 .params = "%x: f32[2,3,8,9]",
 	 .results = "f32[2,3,4,4], i64[2,3,4,4]",

@@ -134,6 +134,10 @@ static void finish(const struct tile *t, ftl_kv m, int v, ftl_kv x)
 		x = ftl_k2(b, FTL_K_mul, x, ftl_k_num(b, ftl_ktype_of(c->kern->f, x), c->alpha));
 	if (c->width > 1)
 		n = ftl_k_ramp(b, n, ftl_k_i64(b, 1), c->width);
+	if (c->into) {
+		store_sum(t, m, v, x);
+		return;
+	}
 	if (c->post)
 		x = c->post(c, t->batch, m, x);
 	c->index(c, t->batch, m, n, idx);
@@ -302,8 +306,8 @@ ftl_status ftl_contract_emit(ftl_contract *c)
 	ftl_dim count = ftl_dim_mul(st, ftl_dim_mul(st, panels, blocks), c->batch);
 	ftl_kv g, p, mb, m0, m1, np = ftl_kern_dim(k, panels), nb = ftl_kern_dim(k, blocks),
 				 kdim = ftl_kern_dim(k, c->k);
-	bool light;
-	ftl_val end = chain_end(lo, c->out, &light);
+	bool light = true;
+	ftl_val end = c->into ? 0 : chain_end(lo, c->out, &light);
 	int64_t kk, cost;
 
 	c->kern = k;
@@ -318,7 +322,9 @@ ftl_status ftl_contract_emit(ftl_contract *c)
 	m1 = ftl_k2(b, FTL_K_min, ftl_kern_dim(k, c->m), ftl_k2(b, FTL_K_add, m0, ftl_k_i64(b, c->mc)));
 	p = ftl_k2(b, FTL_K_mul, p, ftl_k_i64(b, ftl_contract_panel(c)));
 	t.direct = !c->kc && (light || c->width == 1);
-	if (!t.direct) {
+	if (c->into) {
+		c->sums = c->into;
+	} else if (!t.direct) {
 		/* sums wait in the result's memory if that has room for their type */
 		if (ftl_type_of(lo->g, end)->dtype == c->t)
 			c->sums = ftl_lo_ptr(lo, end);

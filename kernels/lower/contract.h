@@ -36,6 +36,8 @@ struct ftl_contract {
 	void (*index)(ftl_contract *c, ftl_kv batch, ftl_kv m, ftl_kv n, ftl_kv *idx);
 	/* NULL, or what is done to a finished element before the epilogue (a bias) */
 	ftl_kv (*post)(ftl_contract *c, ftl_kv batch, ftl_kv m, ftl_kv x);
+	/* 0, or address of [batch][m][n] in the compute type that takes the sums in place of the node's result: no epilogue */
+	ftl_kv into;
 	/* NULL, or called once when the kernel has been begun */
 	void (*begin)(ftl_contract *c);
 

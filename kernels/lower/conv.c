@@ -6,7 +6,7 @@
  *                   stride 1 needs no packing, the input is the matrix;
  *   direct          depthwise and other thin groups, where a GEMM would have one row: vectors of output positions,
  *                   accumulating over the kernel's taps. This is also the naive nest.
- * conv_transpose gathers: each output position sums the taps that reach it. */
+ * conv_transpose has its own file. */
 #include "kernels/lower/conv.h"
 
 enum { GEMM_ROWS = 4 };
@@ -386,64 +386,4 @@ ftl_status ftl_nest_conv(ftl_lo *lo, ftl_node_id id)
 	if (c->width > 1 && (!ftl_dim_is_const(st, v->og, &og) || og >= GEMM_ROWS))
 		return emit_gemm(v);
 	return emit_direct(v);
-}
-
-/* out[o] = sum over ic, tap with (o + pad - tap * dilation) divisible by stride of x[that / stride] * w[ic, oc, tap] */
-ftl_status ftl_nest_conv_transpose(ftl_lo *lo, ftl_node_id id)
-{
-	struct conv *v = FTL_NEW(lo->arena, struct conv);
-	const struct ftl_attrs_conv_transpose *at = FTL_ATTRS(ftl_node_get(lo->g, id), conv_transpose);
-	ftl_symtab *st = lo->g->st;
-	ftl_kern *k = ftl_kern_begin(lo, id, "conv_transpose");
-	ftl_kb *b = ftl_kern_b(k);
-	ftl_kv idx[FTL_MAX_RANK], t[MAX_SPATIAL], xi[FTL_MAX_RANK], wi[FTL_MAX_RANK], g, m, acc, ok, x, y;
-	ftl_dim taps;
-	ftl_kscope row, ic, tap, s;
-	int r;
-
-	ftl_conv_describe(v, lo, id);
-	r = v->nd + 2;
-	taps = ftl_conv_product(st, v->wt->dims + 2, v->nd);
-	v->cg = ftl_dim_div(st, v->xt->dims[1], ftl_dim_const(st, at->group));
-	v->og = v->wt->dims[1];
-	ftl_delinear(k, v->ot->dims, r - 1, ftl_kern_grid(k), idx);
-	g = ftl_k2(b, FTL_K_div, idx[1], ftl_kern_dim(k, v->og));
-	m = ftl_k2(b, FTL_K_rem, idx[1], ftl_kern_dim(k, v->og));
-	row = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->ot->dims[r - 1]), 1);
-	idx[r - 1] = row.index;
-	acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(v->c.t, 1), 0));
-	tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, taps), 1);
-	ftl_delinear(k, v->wt->dims + 2, v->nd, tap.index, t);
-	ok = ftl_k_int(b, FTL_KT_BOOL, 1);
-	for (int d = 0; d < v->nd; d++) {
-		ftl_kv stride = ftl_k_i64(b, ftl_conv_or(at->strides, d, 1));
-		ftl_kv pad = at->pads.n ? ftl_kern_dim(k, at->pads.v[d]) : ftl_k_i64(b, 0);
-		ftl_kv o = ftl_k2(b, FTL_K_add, idx[d + 2], pad), q;
-
-		o = ftl_k2(b, FTL_K_sub, o, ftl_k2(b, FTL_K_mul, t[d], ftl_k_i64(b, ftl_conv_or(at->dilations, d, 1))));
-		q = ftl_k2(b, FTL_K_div, o, stride);
-		ok = ftl_k2(b, FTL_K_and, ok, ftl_k2(b, FTL_K_le, ftl_k_i64(b, 0), o));
-		ok = ftl_k2(b, FTL_K_and, ok, ftl_k2(b, FTL_K_eq, ftl_k2(b, FTL_K_mul, q, stride), o));
-		ok = ftl_k2(b, FTL_K_and, ok, ftl_k2(b, FTL_K_lt, q, ftl_kern_dim(k, v->xt->dims[d + 2])));
-		xi[d + 2] = q;
-		wi[d + 2] = t[d];
-	}
-	s = ftl_k_if(b, ok);
-	ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
-	xi[0] = idx[0];
-	xi[1] = wi[0] = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, v->cg)), ic.index);
-	wi[1] = m;
-	x = ftl_k_cast(b, ftl_read(k, v->x, xi), v->c.t);
-	y = ftl_k_cast(b, ftl_read(k, v->w, wi), v->c.t);
-	ftl_k_set(b, acc, ftl_k_fma(b, x, y, ftl_k_get(b, acc)));
-	ftl_k_end(b, &ic);
-	ftl_k_end(b, &s);
-	ftl_k_end(b, &tap);
-	y = ftl_k_get(b, acc);
-	if (v->bias)
-		y = ftl_k2(b, FTL_K_add, y, ftl_k_cast(b, ftl_read_flat(k, v->bias, idx[1], 1), v->c.t));
-	ftl_write(k, v->c.out, idx, y);
-	ftl_k_end(b, &row);
-	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_conv_product(st, v->ot->dims, r - 1)), 4096);
-	return FTL_OK;
 }
