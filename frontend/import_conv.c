@@ -231,7 +231,25 @@ void ftl_imp_do_max_pool(imp *m)
 	ftl_imp_out(m, 1, out[1]);
 }
 
-static ftl_val avg_pool(imp *m, ftl_val x, bool include_pad, double *out_count)
+/* Pads up to the end of the last window that ceil_mode has: no window is cut then. */
+static void pad_ceil(imp *m, ftl_val x, imp_window *w)
+{
+	ftl_symtab *st = m->st;
+
+	for (int i = 0; i < w->n; i++) {
+		ftl_dim in = ftl_imp_dim(m, x, i + 2), one = dim_c(m, 1), s = dim_c(m, w->strides[i]), end;
+		ftl_dim out = ftl_conv_out(st, in, w->kernel[i], w->strides[i], w->dilations[i], w->pads[i],
+					   w->pads[i + w->n], true);
+
+		end = ftl_dim_mul(st, ftl_dim_sub(st, w->kernel[i], one), dim_c(m, w->dilations[i]));
+		end = ftl_dim_add(st, end, ftl_dim_add(st, ftl_dim_mul(st, ftl_dim_sub(st, out, one), s), one));
+		end = ftl_dim_sub(st, ftl_dim_sub(st, end, in), w->pads[i]);
+		w->pads[i + w->n] = ftl_dim_max(st, w->pads[i + w->n], end);
+	}
+}
+
+/* whole: every window counts all its elements, also those that ceil_mode has beyond the pads */
+static ftl_val avg_pool(imp *m, ftl_val x, bool include_pad, bool whole, double *out_count)
 {
 	struct ftl_attrs_avg_pool *a = NEW_ATTRS(m, avg_pool);
 	int64_t kernel[MAX_SPATIAL];
@@ -240,6 +258,8 @@ static ftl_val avg_pool(imp *m, ftl_val x, bool include_pad, double *out_count)
 	if (!read_window(m, x, NULL, &w) || !const_kernel(m, &w, kernel))
 		return 0;
 	pad_same(m, x, &w);
+	if (whole && ftl_imp_i(m, "ceil_mode", 0) != 0)
+		pad_ceil(m, x, &w);
 	*out_count = 1;
 	for (int i = 0; i < w.n; i++)
 		*out_count *= (double)kernel[i];
@@ -247,7 +267,7 @@ static ftl_val avg_pool(imp *m, ftl_val x, bool include_pad, double *out_count)
 	a->strides = ftl_imp_ints_copy(m, (uint32_t)w.n, w.strides);
 	a->dilations = ftl_imp_ints_copy(m, (uint32_t)w.n, w.dilations);
 	a->pads = ftl_imp_dims_copy(m, 2 * (uint32_t)w.n, w.pads);
-	a->ceil_mode = ftl_imp_i(m, "ceil_mode", 0) != 0;
+	a->ceil_mode = ftl_imp_i(m, "ceil_mode", 0) != 0 && !whole;
 	a->include_pad = include_pad;
 	return ftl_imp_op(m, FTL_OP_avg_pool, a, 1, &x);
 }
@@ -256,7 +276,7 @@ void ftl_imp_do_avg_pool(imp *m)
 {
 	double count;
 
-	ftl_imp_out(m, 0, avg_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0, &count));
+	ftl_imp_out(m, 0, avg_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0, false, &count));
 }
 
 static ftl_val lp(imp *m, ftl_val x, double p)
@@ -280,11 +300,7 @@ void ftl_imp_do_lp_pool(imp *m)
 		bad_model(m, "p must be at least 1");
 		return;
 	}
-	if (ftl_imp_i(m, "ceil_mode", 0) != 0) {
-		unsupported(m, "ceil_mode is not supported here");
-		return;
-	}
-	y = avg_pool(m, lp(m, ftl_imp_need(m, 0), p), true, &count);
+	y = avg_pool(m, lp(m, ftl_imp_need(m, 0), p), true, true, &count);
 	ftl_imp_out(m, 0, lp_root(m, e_mulf(m, y, count), p));
 }
 

@@ -97,8 +97,9 @@ ftl_status ftl_infer_op_gather_elements(ftl_infer *f)
 	return FTL_OK;
 }
 
-/* The length of index tuples: the indices' last axis, which decides a rank. */
-static ftl_status tuple_length(ftl_infer *f, int max, int *out)
+/* The length of index tuples: the indices' last axis, which decides a rank; `implied` where the other operands leave only
+ * one (the run compares), else 0. */
+static ftl_status tuple_length(ftl_infer *f, int max, int implied, int *out)
 {
 	const ftl_type *index = ftl_infer_in(f, 1);
 	int64_t k;
@@ -107,6 +108,8 @@ static ftl_status tuple_length(ftl_infer *f, int max, int *out)
 	if (index->rank < 1)
 		return ftl_infer_fail(f, "indices need at least one axis");
 	if (!ftl_dim_is_const(f->g->st, index->dims[index->rank - 1], &k))
+		k = implied;
+	if (k == 0 && !ftl_dim_is_const(f->g->st, index->dims[index->rank - 1], NULL))
 		return ftl_infer_fail(f,
 				      "indices of shape %s: the length of the last axis must be known before the run",
 				      ftl_hook_in_shape(f, 1));
@@ -130,7 +133,7 @@ ftl_status ftl_infer_op_gather_nd(ftl_infer *f)
 	if (batch < 0 || batch >= x->rank || batch >= index->rank)
 		return ftl_infer_fail(f, "batch_dims %lld does not fit x of shape %s and indices of shape %s",
 				      (long long)batch, ftl_hook_in_shape(f, 0), ftl_hook_in_shape(f, 1));
-	FTL_TRY(tuple_length(f, x->rank - (int)batch, &k));
+	FTL_TRY(tuple_length(f, x->rank - (int)batch, x->rank - batch == 1, &k));
 	for (int i = 0; i < (int)batch; i++)
 		FTL_TRY(ftl_hook_unify(f, index->dims[i], x->dims[i], "batch sizes of x and indices", &dims[rank++]));
 	for (int i = (int)batch; i < index->rank - 1; i++)
@@ -214,8 +217,8 @@ ftl_status ftl_infer_op_scatter_nd(ftl_infer *f)
 	x = ftl_infer_in(f, 0);
 	index = ftl_infer_in(f, 1);
 	update = ftl_infer_in(f, 2);
-	FTL_TRY(tuple_length(f, x->rank, &k));
 	lead = index->rank - 1;
+	FTL_TRY(tuple_length(f, x->rank, x->rank + lead > update->rank ? x->rank + lead - update->rank : 0, &k));
 	fits = update->rank == lead + x->rank - k;
 	for (int i = 0; fits && i < update->rank; i++)
 		fits = ftl_dim_known_eq(f->g->st, update->dims[i], i < lead ? index->dims[i] : x->dims[i - lead + k]) !=

@@ -45,7 +45,14 @@ ftl_status ftl_infer_op_resize(ftl_infer *f)
 			return ftl_infer_fail(f, "scales of shape %s for rank %d", ftl_hook_in_shape(f, 2), x->rank);
 	}
 	if (ftl_infer_has(f, 3) && !a->dims.n) {
-		FTL_TRY(ftl_hook_vector(f, 3, "sizes", FTL_MAX_RANK, &n, sizes));
+		if (ftl_infer_in(f, 3)->rank == 1 && !ftl_dim_is_const(f->g->st, ftl_infer_in(f, 3)->dims[0], NULL)) {
+			/* as many as axes: the run compares */
+			FTL_TRY(ftl_hook_want_int(f, 3));
+			for (n = 0; n < (uint32_t)x->rank; n++)
+				sizes[n] = FTL_DIM_NONE;
+		} else {
+			FTL_TRY(ftl_hook_vector(f, 3, "sizes", FTL_MAX_RANK, &n, sizes));
+		}
 		if (n != (uint32_t)x->rank)
 			return ftl_infer_fail(f, "%u sizes for rank %d", n, x->rank);
 	}

@@ -401,6 +401,9 @@ static ftl_status bind_resize(const binding *c)
 	const struct ftl_attrs_resize *a = FTL_ATTRS(c->n, resize);
 	const ftl_type *x = in_type(c, 0), *out = out_type(c, 0);
 
+	if (has(c, 3) && !a->dims.n && in_type(c, 3)->rank == 1)
+		ftl_u_check_eq(c->lo, c->n, in_type(c, 3)->dims[0], ftl_u_const(c->lo, x->rank),
+			       "there are not as many sizes as axes");
 	for (int i = 0; i < x->rank; i++) {
 		ftl_kv v, s;
 
@@ -475,12 +478,11 @@ static ftl_status check_scatter_elements(const binding *c)
 }
 
 /* Axes [from, from + m) of x are looked up by tuples, `count` of them. */
-static void check_tuples(const binding *c, int from, ftl_dim count)
+static void check_tuples(const binding *c, int from, int m, ftl_dim count)
 {
 	const ftl_type *x = in_type(c, 0), *t = in_type(c, 1);
-	int64_t m = 0;
 
-	ftl_dim_is_const(c->st, t->dims[t->rank - 1], &m);
+	ftl_u_check_eq(c->lo, c->n, t->dims[t->rank - 1], ftl_u_const(c->lo, m), "the index tuples have another length");
 	for (int d = from; d < from + m; d++)
 		ftl_u_check_nonempty(c->lo, c->n, x->dims[d], count);
 }
@@ -491,21 +493,20 @@ static ftl_status check_gather_nd(const binding *c)
 
 	for (int d = 0; d < batch; d++)
 		ftl_u_check_eq(c->lo, c->n, in_type(c, 0)->dims[d], in_type(c, 1)->dims[d], "batch sizes differ");
-	check_tuples(c, batch, ftl_type_numel(c->g, out_type(c, 0)));
+	check_tuples(c, batch, in_type(c, 1)->rank - 1 + in_type(c, 0)->rank - batch - out_type(c, 0)->rank,
+		     ftl_type_numel(c->g, out_type(c, 0)));
 	return FTL_OK;
 }
 
 static ftl_status check_scatter_nd(const binding *c)
 {
 	const ftl_type *x = in_type(c, 0), *t = in_type(c, 1), *u = in_type(c, 2);
-	int lead = t->rank - 1;
-	int64_t m = 0;
+	int lead = t->rank - 1, m = x->rank + lead - u->rank;
 
-	ftl_dim_is_const(c->st, t->dims[lead], &m);
 	for (int d = 0; d < u->rank; d++)
 		ftl_u_check_eq(c->lo, c->n, u->dims[d], d < lead ? t->dims[d] : x->dims[d - lead + m],
 			       "updates do not fit x and indices");
-	check_tuples(c, 0, ftl_type_numel(c->g, u));
+	check_tuples(c, 0, m, ftl_type_numel(c->g, u));
 	return FTL_OK;
 }
 

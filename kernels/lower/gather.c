@@ -35,13 +35,11 @@ ftl_kv ftl_point_gather_elements(ftl_kern *k, const ftl_node *n, const ftl_kv *i
 /* out[b..., i..., c...] = x[b..., indices[b..., i..., 0], ..., indices[b..., i..., m - 1], c...] */
 ftl_kv ftl_point_gather_nd(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 {
-	ftl_lo *lo = ftl_kern_lo(k);
 	const ftl_type *x = type_of(k, n->in[0]), *ind = type_of(k, n->in[1]);
 	int q = ind->rank, batch = (int)FTL_ATTRS(n, gather_nd)->batch_dims;
+	int m = q - 1 + x->rank - batch - type_of(k, n->out[0])->rank;
 	ftl_kv at[FTL_MAX_RANK], iat[FTL_MAX_RANK];
-	int64_t m = 0;
 
-	ftl_dim_is_const(ftl_lo_graph(lo)->st, ind->dims[q - 1], &m);
 	ftl_u_idx(iat, idx, q - 1, -1, 0);
 	for (int d = 0; d < x->rank; d++) {
 		if (d < batch) {

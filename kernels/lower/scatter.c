@@ -65,14 +65,13 @@ ftl_status ftl_nest_scatter_nd(ftl_lo *lo, ftl_node_id id)
 	const ftl_type *x = ftl_type_of(g, n->in[0]), *t = ftl_type_of(g, n->in[1]);
 	ftl_dim tuples = ftl_u_product(lo, t, 0, t->rank - 1), slice;
 	ftl_kv from, to, base, size, off;
-	int64_t m = 0;
+	int m = x->rank + t->rank - 1 - ftl_type_of(g, n->in[2])->rank;
 	ftl_kscope s;
 	ftl_kern *k;
 	ftl_kb *b;
 
 	ftl_u_copy(lo, id, n->out[0], n->in[0]);
-	ftl_dim_is_const(g->st, t->dims[t->rank - 1], &m);
-	slice = ftl_u_product(lo, x, (int)m, x->rank);
+	slice = ftl_u_product(lo, x, m, x->rank);
 	k = ftl_kern_begin(lo, id, "scatter_nd");
 	b = ftl_kern_b(k);
 	size = ftl_kern_dim(k, slice);

@@ -30,7 +30,7 @@ int lower_teardown(void **state)
 static const struct {
 	const char *name;
 	int64_t size;
-} symbols[] = {{"a", 3}, {"b", 5}, {"c", 7}, {"d", 37}, {"one", 1}, {"zero", 0}, {"k", 4}};
+} symbols[] = {{"a", 3}, {"b", 5}, {"c", 7}, {"d", 37}, {"one", 1}, {"two", 2}, {"zero", 0}, {"k", 4}};
 
 static bool symbol_size(void *user, ftl_dim sym, int64_t *v)
 {

@@ -1,7 +1,7 @@
 /* Cases for lowerings: a .fir function each, run naive and on every target, fused and not.
  *
  * The naive lowering (scalar, nothing fused) is the meaning; every schedule must give the same, exactly for integers,
- * within rounding for floats. Symbols ?a ?b ?c ?d ?k ?one ?zero have sizes 3 5 7 37 4 1 0, so that vectors leave tails.
+ * within rounding for floats. Symbols ?a ?b ?c ?d ?k ?one ?two ?zero have sizes 3 5 7 37 4 1 2 0, so that vectors leave tails.
  * The interpreter checks every address: a schedule that leaves a buffer fails too. */
 #ifndef TESTS_SUPPORT_LOWER_CASES_H
 #define TESTS_SUPPORT_LOWER_CASES_H
