@@ -1,9 +1,14 @@
 /* LSTM, GRU and RNN as ONNX defines them (layout 0).
  *
- * One kernel per direction; a piece is one sequence of the batch, stepping through time. A step computes all
- * gate sums as dot products of weight rows with the step's input and the state, then updates the state. Steps beyond a
- * sequence's length give zeros and leave the state alone; the reverse direction runs from a sequence's last valid step. */
-#include "kernels/lower/driver.h"
+ * What the inputs add to the gates is one contraction for all steps and gates, before anything recurs. Then one kernel per
+ * direction: a piece is a few sequences of the batch, stepping through time together. A step multiplies their states
+ * with the recurrent weights, packed into panels of columns, in a register tile; then each sequence updates its state in
+ * vectors. Steps beyond a sequence's length give zeros and leave the state alone; the reverse direction runs from a
+ * sequence's last valid step. */
+#include <stdlib.h>
+
+#include "kernels/lower/contract.h"
+#include "kernels/lower/util.h"
 
 enum cell { LSTM, GRU, RNN };
 
@@ -22,12 +27,20 @@ struct rnn {
 	double clip;
 	bool flag; /* LSTM: input_forget, GRU: linear_before_reset */
 	ftl_dtype t;
-	ftl_dim T, B, I, H;
+	ftl_dim T, B, H, dirs;
 	struct act act[3];
+	ftl_kv proj, packed; /* program values: inputs times weights [dir, gate][time, batch][H]; recurrent weights in panels */
+	int width, nv;       /* panels of the recurrent weights: vectors of width */
+	int64_t panel;       /* their columns */
+	ftl_dim Hp;          /* H, rounded up to whole panels */
 	/* one direction */
 	ftl_kern *k;
 	ftl_kb *b;
-	ftl_kv dir, batch, hh, sums, h, c, tmp; /* hh: hidden size; the others: addresses of this sequence's scratch */
+	bool back;
+	ftl_kv dir, first, scratch; /* first sequence of the piece; address of its rows of scratch */
+	/* one sequence and step */
+	ftl_kv batch, row, len, step, x_at; /* row: of scratch; x_at: row of the projection */
+	const ftl_vloop *l;
 };
 
 static ftl_kv mul(struct rnn *r, ftl_kv x, ftl_kv y)
@@ -134,255 +147,532 @@ static ftl_kv activate(struct rnn *r, const struct act *a, ftl_kv x)
 	return ftl_k1(b, FTL_K_log, add(r, one, ftl_k1(b, FTL_K_exp, x))); /* softplus */
 }
 
-/* ---- pieces of a step ---- */
+/* ---- weights ---- */
 
-/* sum over j of weights[dir][row][j] * vec[j]; vec is value v at element `from` (v != 0) or scratch at address ptr */
-static ftl_kv dot(struct rnn *r, ftl_val weights, ftl_kv row, ftl_dim rows, ftl_dim len, ftl_val v, ftl_kv from,
-		  ftl_kv ptr)
+static void free_packed(void *p)
 {
-	ftl_kern *k = r->k;
-	ftl_kb *b = r->b;
-	ftl_kv n = ftl_kern_dim(k, len), start;
-	ftl_acc acc = ftl_acc_begin(k, FTL_K_add, r->t, ftl_kern_width(k, r->t), 0);
-
-	start = mul(r, add(r, mul(r, r->dir, ftl_kern_dim(k, rows)), row), n);
-	for (ftl_vloop l = ftl_vloop_begin(k, i64(r, 0), n, ftl_kern_width(k, r->t)); ftl_vloop_next(&l);) {
-		ftl_kv w = ftl_read_flat(k, weights, add(r, start, l.i), 1);
-		ftl_kv x = v ? ftl_read_flat(k, v, add(r, from, l.i), 1) : ftl_k_load(b, r->t, ptr, l.i, 1);
-
-		ftl_acc_put(k, &acc, mul(r, w, x));
-	}
-	return ftl_acc_end(k, &acc);
+	free(p);
 }
+
+/* Value w, [dirs, gates * H, len] (in groups of H rows), as panels [dir, gate][panel][len][columns] of the compute type;
+ * columns past H are 0. One column per panel is what it is already. */
+static ftl_status pack(struct rnn *r, ftl_node_id id, ftl_val w, int64_t columns, ftl_kv *out, ftl_dtype *out_mem)
+{
+	ftl_lo *lo = r->lo;
+	ftl_symtab *st = lo->g->st;
+	const ftl_type *t = ftl_type_of(lo->g, w);
+	const ftl_blob *blob = ftl_const_blob(lo->g, w);
+	ftl_dim groups = ftl_dim_mul(st, r->dirs, ftl_dim_const(st, r->gates)), len = t->dims[2];
+	ftl_dim panels = ftl_dim_ceildiv(st, r->H, ftl_dim_const(st, columns)), pieces = ftl_dim_mul(st, groups, panels);
+	int64_t g, h, k, size = (int64_t)ftl_dtype_bytes(r->t);
+
+	*out_mem = columns == 1 ? t->dtype : r->t;
+	if (columns == 1) {
+		*out = ftl_lo_ptr(lo, w);
+		return FTL_OK;
+	}
+	if (blob && blob->data && ftl_dim_is_const(st, groups, &g) && ftl_dim_is_const(st, r->H, &h) &&
+	    ftl_dim_is_const(st, len, &k)) {
+		int64_t np = (h + columns - 1) / columns;
+		size_t bytes = (size_t)(g * np * k * columns * size);
+		uint8_t *mem = bytes ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL;
+		ftl_blob *b = FTL_NEW(lo->arena, ftl_blob);
+
+		if (bytes && !mem)
+			return ftl_fail(lo->diag, FTL_ERR_MEMORY, "out of memory while packing %zu bytes of weights", bytes);
+		if (mem) {
+			memset(mem, 0, (bytes + 63) / 64 * 64);
+			ftl_arena_defer(lo->arena, free_packed, mem);
+		}
+		for (int64_t i = 0; i < g * h; i++)
+			for (int64_t j = 0; j < k; j++) {
+				int64_t at = ((i / h * np + i % h / columns) * k + j) * columns + i % h % columns;
+
+				ftl_elem_set(r->t, mem, (size_t)at, ftl_elem_get(t->dtype, blob->data, (size_t)(i * k + j)));
+			}
+		b->data = mem;
+		b->bytes = bytes;
+		b->name = blob->name;
+		*out = ftl_k_blob(&lo->main, ftl_kmodule_blob(lo->m, b));
+		return FTL_OK;
+	}
+	*out = ftl_lo_temp(lo, ftl_dim_mul(st, ftl_dim_mul(st, pieces, len), ftl_dim_const(st, columns * size)));
+	{
+		ftl_kern *kern = ftl_kern_begin(lo, id, "pack");
+		ftl_kb *b = ftl_kern_b(kern);
+		ftl_kv grid = ftl_kern_grid(kern), np = ftl_kern_dim(kern, panels), n = ftl_kern_dim(kern, len), hh, col, row, at, x;
+		ftl_kscope c, s;
+
+		hh = ftl_kern_dim(kern, r->H);
+		c = ftl_k_for(b, ftl_k_i64(b, 0), ftl_k_i64(b, columns), 1);
+		col = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_rem, grid, np), ftl_k_i64(b, columns)), c.index);
+		row = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_div, grid, np), hh),
+			     ftl_k2(b, FTL_K_min, col, ftl_k2(b, FTL_K_sub, hh, ftl_k_i64(b, 1))));
+		s = ftl_k_for(b, ftl_k_i64(b, 0), n, 1);
+		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, grid, n), s.index);
+		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, at, ftl_k_i64(b, columns)), c.index);
+		x = ftl_read_flat(kern, w, ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, row, n), s.index), 1);
+		x = ftl_k_select(b, ftl_k2(b, FTL_K_lt, col, hh), x, ftl_k_num(b, FTL_KT(r->t, 1), 0));
+		ftl_k_store(b, ftl_kern_arg(kern, *out), at, x);
+		ftl_k_end(b, &s);
+		ftl_k_end(b, &c);
+		ftl_kern_launch(kern, ftl_lo_dim(lo, pieces), ftl_u_cost(lo, len, columns));
+	}
+	return FTL_OK;
+}
+
+/* ---- the inputs' part: rows (time, batch), columns H, one product per direction and gate ---- */
+
+struct projection {
+	ftl_contract c; /* first */
+	ftl_val x;
+	int64_t panel;
+};
+
+static ftl_kv a_row(ftl_contract *c, ftl_kv batch, ftl_kv m)
+{
+	(void)batch;
+	return ftl_k2(&c->kern->b, FTL_K_mul, m, ftl_kern_dim(c->kern, c->k));
+}
+
+static ftl_kv a_elem(ftl_contract *c, ftl_kv row, ftl_kv k)
+{
+	struct projection *p = (struct projection *)c;
+
+	return ftl_read_flat(c->kern, p->x, ftl_k2(&c->kern->b, FTL_K_add, row, k), 1);
+}
+
+static void b_base(ftl_contract *c, ftl_kv batch, ftl_kv n, ftl_kv *index, ftl_kv *stride)
+{
+	ftl_kb *b = &c->kern->b;
+	ftl_symtab *st = c->lo->g->st;
+	ftl_dim panel = ftl_dim_const(st, ftl_contract_panel(c)), cols;
+
+	cols = ftl_dim_mul(st, ftl_dim_ceildiv(st, c->n, panel), panel);
+	n = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, batch, ftl_kern_dim(c->kern, cols)), n);
+	*index = ftl_k2(b, FTL_K_mul, n, ftl_kern_dim(c->kern, c->k));
+	*stride = ftl_k_i64(b, ftl_contract_panel(c));
+}
+
+static ftl_status project(struct rnn *r, ftl_node_id id)
+{
+	struct projection *p = FTL_NEW(r->lo->arena, struct projection);
+	ftl_symtab *st = r->lo->g->st;
+	ftl_contract *c = &p->c;
+	const ftl_type *w = ftl_type_of(r->lo->g, r->n->in[1]);
+	ftl_dim words;
+
+	p->x = r->n->in[0];
+	c->lo = r->lo;
+	c->node = id;
+	c->t = r->t;
+	c->alpha = 1;
+	c->m = ftl_dim_mul(st, r->T, r->B);
+	c->n = r->H;
+	c->k = w->dims[2];
+	c->batch = ftl_dim_mul(st, r->dirs, ftl_dim_const(st, r->gates));
+	ftl_contract_shape(c);
+	c->packed = true;
+	c->a_row = a_row;
+	c->a_elem = a_elem;
+	c->b_base = b_base;
+	words = ftl_dim_mul(st, ftl_dim_mul(st, c->m, c->n), c->batch);
+	c->into = ftl_lo_temp(r->lo, ftl_dim_mul(st, words, ftl_dim_const(st, (int64_t)ftl_dtype_bytes(c->t))));
+	r->proj = c->into;
+	FTL_TRY(pack(r, id, r->n->in[1], ftl_contract_panel(c), &c->b_ptr, &c->b_mem));
+	return ftl_contract_emit(c);
+}
+
+/* Vectors per panel of the recurrent weights: as many as the tile of 4 rows has registers for, and few columns unused. */
+static void choose_panel(struct rnn *r)
+{
+	const ftl_target *t = r->lo->target;
+	ftl_symtab *st = r->lo->g->st;
+	int size = (int)ftl_dtype_bytes(r->t), most;
+	int64_t h, best = INT64_MAX;
+
+	r->width = t->vector_bytes ? t->vector_bytes / (size < 4 ? 4 : size) : 1;
+	most = r->width == 1 ? 1 : t->vector_regs >= 32 ? 4 : 2;
+	r->nv = most;
+	for (int v = most; v > 0 && ftl_dim_is_const(st, r->H, &h); v--) {
+		int64_t cols = (int64_t)v * r->width, all = (h + cols - 1) / cols * cols;
+
+		if (all < best) {
+			best = all;
+			r->nv = v;
+		}
+	}
+	r->panel = (int64_t)r->width * r->nv;
+	r->Hp = ftl_dim_mul(st, ftl_dim_ceildiv(st, r->H, ftl_dim_const(st, r->panel)), ftl_dim_const(st, r->panel));
+}
+
+/* ---- scratch: per sequence h, c, a row between, and the gates' sums, each Hp long ---- */
+
+enum { ROW_H, ROW_C, ROW_TMP, ROW_SUMS };
+
+static ftl_kv place(struct rnn *r, ftl_kv row, int what, ftl_kv j)
+{
+	ftl_kv at = add(r, mul(r, row, i64(r, ROW_SUMS + r->gates)), i64(r, what));
+
+	return add(r, mul(r, at, ftl_kern_dim(r->k, r->Hp)), j);
+}
+
+static ftl_kv get(struct rnn *r, int what)
+{
+	return ftl_k_load(r->b, r->t, r->scratch, place(r, r->row, what, r->l->base), r->l->lanes);
+}
+
+static void set(struct rnn *r, int what, ftl_kv x)
+{
+	ftl_k_store(r->b, r->scratch, place(r, r->row, what, r->l->base), ftl_k_splat(r->b, x, r->l->lanes));
+}
+
+/* sums of gates [lo, hi) = recurrent weights times the vector `what` of each of the first `rows` sequences of the piece */
+static void recur(struct rnn *r, int rows, int what, int lo, int hi)
+{
+	ftl_kb *b = r->b;
+	ftl_symtab *st = r->lo->g->st;
+	int deep = rows > 1 ? 1 : r->nv > 2 ? 2 : 4; /* one row alone has too few sums to hide the latency of adding */
+	ftl_dim panels = ftl_dim_div(st, r->Hp, ftl_dim_const(st, r->panel));
+	ftl_kv n = ftl_kern_dim(r->k, r->H), w = ftl_kern_arg(r->k, r->packed), base, mid, np = ftl_kern_dim(r->k, panels);
+	ftl_dtype mem = r->width == 1 ? ftl_type_of(r->lo->g, r->n->in[2])->dtype : r->t;
+	ftl_kv acc[4][4][4];
+	ftl_kscope g = ftl_k_for(b, i64(r, lo), i64(r, hi), 1), p = ftl_k_for(b, i64(r, 0), np, 1), s;
+
+	base = add(r, mul(r, add(r, mul(r, r->dir, i64(r, r->gates)), g.index), np), p.index);
+	base = mul(r, base, mul(r, n, i64(r, r->panel)));
+	for (int u = 0; u < deep; u++)
+		for (int i = 0; i < rows; i++)
+			for (int v = 0; v < r->nv; v++)
+				acc[u][i][v] = ftl_k_var(b, ftl_k_num(b, FTL_KT(r->t, r->width), 0));
+	mid = ftl_k2(b, FTL_K_sub, n, ftl_k2(b, FTL_K_rem, n, i64(r, deep)));
+	for (int part = 0; part < (deep > 1 ? 2 : 1); part++) {
+		s = part ? ftl_k_for(b, mid, n, 1) : ftl_k_for(b, i64(r, 0), mid, deep);
+		for (int u = 0; u < (part ? 1 : deep); u++) {
+			ftl_kv k = add(r, s.index, i64(r, u)), at = add(r, base, mul(r, k, i64(r, r->panel))), bv[4], x;
+
+			for (int v = 0; v < r->nv; v++) {
+				bv[v] = ftl_k_load(b, mem, w, add(r, at, i64(r, (int64_t)v * r->width)), r->width);
+				bv[v] = ftl_k_cast(b, bv[v], r->t);
+			}
+			for (int i = 0; i < rows; i++) {
+				x = ftl_k_load(b, r->t, r->scratch, place(r, i64(r, i), what, k), 1);
+				x = ftl_k_splat(b, x, r->width);
+				for (int v = 0; v < r->nv; v++)
+					ftl_k_set(b, acc[u][i][v], ftl_k_fma(b, x, bv[v], ftl_k_get(b, acc[u][i][v])));
+			}
+		}
+		ftl_k_end(b, &s);
+	}
+	for (int i = 0; i < rows; i++)
+		for (int v = 0; v < r->nv; v++) {
+			ftl_kv sum = ftl_k_get(b, acc[0][i][v]), at;
+
+			for (int u = 1; u < deep; u++)
+				sum = add(r, sum, ftl_k_get(b, acc[u][i][v]));
+			at = add(r, mul(r, add(r, mul(r, i64(r, i), i64(r, ROW_SUMS + r->gates)), add(r, i64(r, ROW_SUMS), g.index)),
+					ftl_kern_dim(r->k, r->Hp)),
+				 add(r, mul(r, p.index, i64(r, r->panel)), i64(r, (int64_t)v * r->width)));
+			ftl_k_store(b, r->scratch, at, sum);
+		}
+	ftl_k_end(b, &p);
+	ftl_k_end(b, &g);
+}
+
+/* ---- pieces of a step, for one sequence and a vector of places ---- */
 
 static ftl_dim gate_rows(struct rnn *r, int n)
 {
 	return ftl_dim_mul(r->lo->g->st, r->H, ftl_dim_const(r->lo->g->st, n));
 }
 
-/* bias entry: [dir][2 * gates * H], `part` 0 for the input's, 1 for the state's */
-static ftl_kv bias(struct rnn *r, int part, ftl_kv row)
+/* bias of gate g: [dir][2 * gates * H], `part` 0 for the input's, 1 for the state's */
+static ftl_kv bias(struct rnn *r, int part, int g)
 {
-	ftl_kv width = ftl_kern_dim(r->k, gate_rows(r, 2 * r->gates));
-	ftl_kv at = add(r, mul(r, r->dir, width), add(r, mul(r, i64(r, (int64_t)part * r->gates), r->hh), row));
+	ftl_kv at = mul(r, r->dir, ftl_kern_dim(r->k, gate_rows(r, 2 * r->gates)));
 
-	return has(r, 3) ? ftl_read_flat(r->k, r->n->in[3], at, 1) : num(r, 0);
+	at = add(r, at, mul(r, i64(r, (int64_t)part * r->gates + g), ftl_kern_dim(r->k, r->H)));
+	return ftl_read_flat(r->k, r->n->in[3], add(r, at, r->l->base), r->l->lanes);
 }
 
-/* sums[row] for rows [lo, hi): input part, state part (from address `state`) unless 0, biases. */
-static void gate_sums(struct rnn *r, ftl_kv x_from, ftl_kv state, int lo, int hi, bool state_bias)
+static ftl_kv input_part(struct rnn *r, int g)
 {
-	ftl_kscope s = ftl_k_for(r->b, mul(r, i64(r, lo), r->hh), mul(r, i64(r, hi), r->hh), 1);
-	ftl_kv sum = dot(r, r->n->in[1], s.index, gate_rows(r, r->gates), r->I, r->n->in[0], x_from, 0);
+	ftl_dim rows = ftl_dim_mul(r->lo->g->st, r->T, r->B);
+	ftl_kv at = mul(r, add(r, mul(r, r->dir, i64(r, r->gates)), i64(r, g)), ftl_kern_dim(r->k, rows)), x;
 
-	sum = add(r, sum, bias(r, 0, s.index));
-	if (state_bias)
-		sum = add(r, sum, bias(r, 1, s.index));
-	if (state)
-		sum = add(r, sum, dot(r, r->n->in[2], s.index, gate_rows(r, r->gates), r->H, 0, 0, state));
-	ftl_k_store(r->b, r->sums, s.index, sum);
-	ftl_k_end(r->b, &s);
+	at = add(r, mul(r, add(r, at, r->x_at), ftl_kern_dim(r->k, r->H)), r->l->base);
+	x = ftl_k_load(r->b, r->t, ftl_kern_arg(r->k, r->proj), at, r->l->lanes);
+	return has(r, 3) ? add(r, x, bias(r, 0, g)) : x;
 }
 
-static ftl_kv gate(struct rnn *r, int g, ftl_kv j)
+static ftl_kv state_part(struct rnn *r, int g)
 {
-	return ftl_k_load(r->b, r->t, r->sums, add(r, mul(r, i64(r, g), r->hh), j), 1);
+	ftl_kv x = get(r, ROW_SUMS + g);
+
+	return has(r, 3) ? add(r, x, bias(r, 1, g)) : x;
 }
 
-static ftl_kv peephole(struct rnn *r, int which, ftl_kv j, ftl_kv c)
+static ftl_kv gate(struct rnn *r, int g)
+{
+	return add(r, input_part(r, g), state_part(r, g));
+}
+
+static ftl_kv peephole(struct rnn *r, int which, ftl_kv x, ftl_kv c)
 {
 	ftl_kv at;
 
 	if (!has(r, 7))
-		return num(r, 0);
-	at = add(r, mul(r, r->dir, mul(r, i64(r, 3), r->hh)), add(r, mul(r, i64(r, which), r->hh), j));
-	return mul(r, ftl_read_flat(r->k, r->n->in[7], at, 1), c);
+		return x;
+	at = mul(r, add(r, mul(r, r->dir, i64(r, 3)), i64(r, which)), ftl_kern_dim(r->k, r->H));
+	return add(r, x, mul(r, ftl_read_flat(r->k, r->n->in[7], add(r, at, r->l->base), r->l->lanes), c));
 }
 
-static void step_lstm(struct rnn *r, ftl_kv x_from)
+static ftl_kv update_lstm(struct rnn *r)
 {
-	ftl_kb *b = r->b;
-	ftl_kscope s;
-	ftl_kv j, c, in, out, forget, cell;
+	ftl_kv c = get(r, ROW_C), in, out, forget, cell, y; /* gates in the order i o f c */
+	double clip = r->clip;
 
-	gate_sums(r, x_from, r->h, 0, 4, true); /* order i o f c */
-	s = ftl_k_for(b, i64(r, 0), r->hh, 1);
-	j = s.index;
-	c = ftl_k_load(b, r->t, r->c, j, 1);
-	in = activate(r, &r->act[0], add(r, gate(r, 0, j), peephole(r, 0, j, c)));
-	forget = activate(r, &r->act[0], add(r, gate(r, 2, j), peephole(r, 2, j, c)));
+	in = activate(r, &r->act[0], peephole(r, 0, gate(r, 0), c));
+	forget = activate(r, &r->act[0], peephole(r, 2, gate(r, 2), c));
 	if (r->flag)
-		forget = ftl_k2(b, FTL_K_sub, num(r, 1), in);
-	cell = activate(r, &r->act[1], gate(r, 3, j));
+		forget = ftl_k2(r->b, FTL_K_sub, num(r, 1), in);
+	cell = activate(r, &r->act[1], gate(r, 3));
 	c = add(r, mul(r, forget, c), mul(r, in, cell));
-	out = activate(r, &r->act[0], add(r, gate(r, 1, j), peephole(r, 1, j, c)));
-	ftl_k_store(b, r->c, j, c);
-	{
-		struct act h = r->act[2];
-		double clip = r->clip;
-		ftl_kv y;
-
-		r->clip = 0; /* the cell state is not clipped */
-		y = mul(r, out, activate(r, &h, c));
-		r->clip = clip;
-		ftl_k_store(b, r->h, j, y);
-	}
-	ftl_k_end(b, &s);
+	out = activate(r, &r->act[0], peephole(r, 1, gate(r, 1), c));
+	set(r, ROW_C, c);
+	r->clip = 0; /* the cell state is not clipped */
+	y = mul(r, out, activate(r, &r->act[2], c));
+	r->clip = clip;
+	return y;
 }
 
-static void step_gru(struct rnn *r, ftl_kv x_from)
+static ftl_kv update_gru(struct rnn *r)
+{
+	ftl_kv z = activate(r, &r->act[0], gate(r, 0)), h = get(r, ROW_H), n; /* gates in the order z r h */
+
+	if (r->flag)
+		n = add(r, input_part(r, 2), mul(r, activate(r, &r->act[0], gate(r, 1)), state_part(r, 2)));
+	else
+		n = gate(r, 2);
+	n = activate(r, &r->act[1], n);
+	return add(r, mul(r, ftl_k2(r->b, FTL_K_sub, num(r, 1), z), n), mul(r, z, h));
+}
+
+static ftl_kv update(struct rnn *r)
+{
+	ftl_kv y = r->cell == LSTM  ? update_lstm(r)
+		   : r->cell == GRU ? update_gru(r)
+				    : activate(r, &r->act[0], gate(r, 0));
+
+	set(r, ROW_H, y);
+	return y;
+}
+
+/* The state times the reset gate, which the candidate's product takes. */
+static void reset_state(struct rnn *r)
+{
+	set(r, ROW_TMP, mul(r, activate(r, &r->act[0], gate(r, 1)), get(r, ROW_H)));
+}
+
+/* ---- sequences ---- */
+
+static ftl_vloop over_state(struct rnn *r)
+{
+	return ftl_vloop_begin(r->k, i64(r, 0), ftl_kern_dim(r->k, r->H), r->width);
+}
+
+/* Sequence `row` of the piece at r->step: its number, length, and where it reads. */
+static void at_row(struct rnn *r, ftl_kv row)
 {
 	ftl_kb *b = r->b;
-	ftl_kscope s;
-	ftl_kv j, z, rt, h, row, sum;
+	ftl_kv last;
 
-	gate_sums(r, x_from, r->h, 0, 2, true); /* z r */
-	gate_sums(r, x_from, 0, 2, 3, !r->flag);
-	/* tmp = what the candidate's state part is a product with: r.h, or the product itself if the reset comes after it */
-	s = ftl_k_for(b, i64(r, 0), r->hh, 1);
-	j = s.index;
-	row = add(r, mul(r, i64(r, 2), r->hh), j);
-	rt = activate(r, &r->act[0], gate(r, 1, j));
-	if (r->flag) {
-		sum = dot(r, r->n->in[2], row, gate_rows(r, r->gates), r->H, 0, 0, r->h);
-		sum = mul(r, rt, add(r, sum, bias(r, 1, row)));
-		ftl_k_store(b, r->tmp, j, sum);
-	} else {
-		ftl_k_store(b, r->tmp, j, mul(r, rt, ftl_k_load(b, r->t, r->h, j, 1)));
+	r->row = row;
+	r->batch = add(r, r->first, row);
+	r->len = ftl_kern_dim(r->k, r->T);
+	if (has(r, 4)) {
+		ftl_kv len = ftl_k_cast(b, ftl_read_flat(r->k, r->n->in[4], r->batch, 1), FTL_I64);
+
+		r->len = ftl_u_clamp(b, len, i64(r, 0), r->len);
 	}
+	last = ftl_k2(b, FTL_K_sub, r->len, i64(r, 1));
+	if (r->back)
+		r->step = ftl_k_select(b, ftl_k2(b, FTL_K_le, r->step, last), ftl_k2(b, FTL_K_sub, last, r->step),
+				       r->step);
+	r->x_at = add(r, mul(r, r->step, ftl_kern_dim(r->k, r->B)), r->batch);
+}
+
+static void load_state(struct rnn *r, int what, uint32_t input)
+{
+	ftl_kv from = add(r, mul(r, r->dir, ftl_kern_dim(r->k, r->B)), r->batch);
+
+	from = mul(r, from, ftl_kern_dim(r->k, r->H));
+	for (ftl_vloop l = over_state(r); ftl_vloop_next(&l);) {
+		r->l = &l;
+		set(r, what,
+		    has(r, input) ? ftl_read_flat(r->k, r->n->in[input], add(r, from, l.base), l.lanes) : num(r, 0));
+	}
+}
+
+static void store_state(struct rnn *r, int what, ftl_val out)
+{
+	for (ftl_vloop l = over_state(r); ftl_vloop_next(&l);) {
+		ftl_kv idx[3] = {r->dir, r->batch, l.i};
+
+		r->l = &l;
+		ftl_write(r->k, out, idx, get(r, what));
+	}
+}
+
+/* One step of one sequence, or zeros behind its end. */
+static void step_row(struct rnn *r)
+{
+	ftl_kb *b = r->b;
+	ftl_kv idx[4] = {r->step, r->dir, r->batch, 0};
+	ftl_kscope c;
+
+	if (has(r, 4))
+		c = ftl_k_if(b, ftl_k2(b, FTL_K_lt, r->step, r->len));
+	for (ftl_vloop l = over_state(r); ftl_vloop_next(&l);) {
+		r->l = &l;
+		idx[3] = l.i;
+		ftl_write(r->k, r->n->out[0], idx, update(r));
+	}
+	if (!has(r, 4))
+		return;
+	ftl_k_else(b, &c);
+	for (ftl_vloop l = over_state(r); ftl_vloop_next(&l);) {
+		idx[3] = l.i;
+		ftl_write(r->k, r->n->out[0], idx, ftl_k_splat(b, num(r, 0), l.lanes));
+	}
+	ftl_k_end(b, &c);
+}
+
+/* `rows` sequences from r->first on, through all steps. */
+static void run_rows(struct rnn *r, int rows)
+{
+	ftl_kb *b = r->b;
+	bool late = r->cell == GRU && !r->flag; /* the candidate's product waits for the reset gate */
+	ftl_kscope time, s;
+
+	s = ftl_k_for(b, i64(r, 0), i64(r, rows), 1);
+	r->step = i64(r, 0);
+	at_row(r, s.index);
+	load_state(r, ROW_H, 5);
+	if (r->cell == LSTM)
+		load_state(r, ROW_C, 6);
 	ftl_k_end(b, &s);
-	s = ftl_k_for(b, i64(r, 0), r->hh, 1);
-	j = s.index;
-	row = add(r, mul(r, i64(r, 2), r->hh), j);
-	sum = gate(r, 2, j);
-	sum = add(r, sum,
-		  r->flag ? ftl_k_load(b, r->t, r->tmp, j, 1)
-			  : dot(r, r->n->in[2], row, gate_rows(r, r->gates), r->H, 0, 0, r->tmp));
-	ftl_k_store(b, r->sums, row, activate(r, &r->act[1], sum));
+	time = ftl_k_for(b, i64(r, 0), ftl_kern_dim(r->k, r->T), 1);
+	recur(r, rows, ROW_H, 0, late ? 2 : r->gates);
+	if (late) {
+		s = ftl_k_for(b, i64(r, 0), i64(r, rows), 1);
+		r->step = time.index;
+		at_row(r, s.index);
+		for (ftl_vloop l = over_state(r); ftl_vloop_next(&l);) {
+			r->l = &l;
+			reset_state(r);
+		}
+		ftl_k_end(b, &s);
+		recur(r, rows, ROW_TMP, 2, 3);
+	}
+	s = ftl_k_for(b, i64(r, 0), i64(r, rows), 1);
+	r->step = time.index;
+	at_row(r, s.index);
+	step_row(r);
 	ftl_k_end(b, &s);
-	s = ftl_k_for(b, i64(r, 0), r->hh, 1);
-	j = s.index;
-	z = activate(r, &r->act[0], gate(r, 0, j));
-	h = ftl_k_load(b, r->t, r->h, j, 1);
-	h = add(r, mul(r, ftl_k2(b, FTL_K_sub, num(r, 1), z), gate(r, 2, j)), mul(r, z, h));
-	ftl_k_store(b, r->h, j, h);
+	ftl_k_end(b, &time);
+	s = ftl_k_for(b, i64(r, 0), i64(r, rows), 1);
+	r->step = i64(r, 0);
+	at_row(r, s.index);
+	store_state(r, ROW_H, r->n->out[1]);
+	if (r->cell == LSTM)
+		store_state(r, ROW_C, r->n->out[2]);
 	ftl_k_end(b, &s);
-}
-
-static void step_rnn(struct rnn *r, ftl_kv x_from)
-{
-	ftl_kscope s;
-
-	gate_sums(r, x_from, r->h, 0, 1, true);
-	s = ftl_k_for(r->b, i64(r, 0), r->hh, 1);
-	ftl_k_store(r->b, r->h, s.index, activate(r, &r->act[0], gate(r, 0, s.index)));
-	ftl_k_end(r->b, &s);
-}
-
-/* scratch[j] = value v at [dir][batch][j], or zero */
-static void load_state(struct rnn *r, ftl_kv ptr, uint32_t input)
-{
-	ftl_kscope s = ftl_k_for(r->b, i64(r, 0), r->hh, 1);
-	ftl_kv x = num(r, 0), row = add(r, mul(r, r->dir, ftl_kern_dim(r->k, r->B)), r->batch);
-
-	if (has(r, input))
-		x = ftl_read_flat(r->k, r->n->in[input], add(r, mul(r, row, r->hh), s.index), 1);
-	ftl_k_store(r->b, ptr, s.index, x);
-	ftl_k_end(r->b, &s);
-}
-
-static void store_state(struct rnn *r, ftl_kv ptr, ftl_val out)
-{
-	ftl_kscope s = ftl_k_for(r->b, i64(r, 0), r->hh, 1);
-	ftl_kv idx[3] = {r->dir, r->batch, s.index};
-
-	ftl_write(r->k, out, idx, ftl_k_load(r->b, r->t, ptr, s.index, 1));
-	ftl_k_end(r->b, &s);
-}
-
-/* Row `batch` of scratch [B][words * H]. */
-static ftl_kv scratch(struct rnn *r, int words)
-{
-	ftl_symtab *st = r->lo->g->st;
-	ftl_dim row = gate_rows(r, words);
-	ftl_dim bytes = ftl_dim_mul(st, ftl_dim_mul(st, row, r->B), ftl_dim_const(st, (int64_t)ftl_dtype_bytes(r->t)));
-	ftl_kv at = mul(r, r->batch,
-			ftl_kern_dim(r->k, ftl_dim_mul(st, row, ftl_dim_const(st, (int64_t)ftl_dtype_bytes(r->t)))));
-
-	return ftl_k_offset(r->b, ftl_kern_arg(r->k, ftl_lo_temp(r->lo, bytes)), at);
 }
 
 static ftl_status emit_direction(struct rnn *r, ftl_node_id id, int d, bool back)
 {
+	enum { ROWS = 4 };
 	ftl_lo *lo = r->lo;
-	ftl_kv tt, len, idx[4], t, x_from;
-	ftl_kscope time, s, zero;
+	ftl_symtab *st = lo->g->st;
+	ftl_dim word = ftl_dim_const(st, (int64_t)ftl_dtype_bytes(r->t)), row, pieces;
+	int rows = r->width == 1 ? 1 : ROWS;
+	int64_t batch = -1;
+	ftl_kv all, n;
+	ftl_kscope c, s;
 
 	if (!choose_activations(r, d))
 		return ftl_lo_fail(lo, id, "unknown activation in \"%s\"", r->activations);
 	r->k = ftl_kern_begin(lo, id, ftl_op_get(r->n->op)->name);
 	r->b = ftl_kern_b(r->k);
 	r->dir = i64(r, d);
-	r->batch = ftl_kern_grid(r->k);
-	r->hh = ftl_kern_dim(r->k, r->H);
-	r->sums = scratch(r, r->gates);
-	r->h = scratch(r, 1);
-	r->c = r->cell == LSTM ? scratch(r, 1) : 0;
-	r->tmp = r->cell == GRU ? scratch(r, 1) : 0;
-	tt = ftl_kern_dim(r->k, r->T);
-	len = tt;
-	if (has(r, 4)) {
-		len = ftl_k_cast(r->b, ftl_read_flat(r->k, r->n->in[4], r->batch, 1), FTL_I64);
-		len = ftl_k2(r->b, FTL_K_max, ftl_k2(r->b, FTL_K_min, len, tt), i64(r, 0));
+	r->back = back;
+	if (ftl_dim_is_const(st, r->B, &batch) && batch < rows)
+		rows = batch > 0 ? (int)batch : 1;
+	pieces = ftl_dim_ceildiv(st, r->B, ftl_dim_const(st, rows));
+	row = ftl_dim_mul(st, ftl_dim_mul(st, r->Hp, ftl_dim_const(st, ROW_SUMS + r->gates)), word);
+	all = ftl_kern_arg(r->k, ftl_lo_temp(lo, ftl_dim_mul(st, ftl_dim_mul(st, pieces, ftl_dim_const(st, rows)), row)));
+	r->first = mul(r, ftl_kern_grid(r->k), i64(r, rows));
+	r->scratch = ftl_k_offset(r->b, all, mul(r, r->first, ftl_kern_dim(r->k, row)));
+	if (batch > 0 && batch % rows == 0) {
+		run_rows(r, rows);
+	} else {
+		ftl_kv first = r->first;
+
+		n = ftl_k2(r->b, FTL_K_sub, ftl_kern_dim(r->k, r->B), r->first);
+		c = ftl_k_if(r->b, ftl_k2(r->b, FTL_K_le, i64(r, rows), n));
+		run_rows(r, rows);
+		ftl_k_else(r->b, &c);
+		s = ftl_k_for(r->b, i64(r, 0), n, 1);
+		r->first = add(r, first, s.index); /* in the piece's first row of scratch, one after the other */
+		run_rows(r, 1);
+		ftl_k_end(r->b, &s);
+		ftl_k_end(r->b, &c);
 	}
-	load_state(r, r->h, 5);
-	if (r->cell == LSTM)
-		load_state(r, r->c, 6);
-	time = ftl_k_for(r->b, i64(r, 0), len, 1);
-	t = back ? ftl_k2(r->b, FTL_K_sub, ftl_k2(r->b, FTL_K_sub, len, i64(r, 1)), time.index) : time.index;
-	x_from = mul(r, add(r, mul(r, t, ftl_kern_dim(r->k, r->B)), r->batch), ftl_kern_dim(r->k, r->I));
-	if (r->cell == LSTM)
-		step_lstm(r, x_from);
-	else if (r->cell == GRU)
-		step_gru(r, x_from);
-	else
-		step_rnn(r, x_from);
-	s = ftl_k_for(r->b, i64(r, 0), r->hh, 1);
-	idx[0] = t;
-	idx[1] = r->dir;
-	idx[2] = r->batch;
-	idx[3] = s.index;
-	ftl_write(r->k, r->n->out[0], idx, ftl_k_load(r->b, r->t, r->h, s.index, 1));
-	ftl_k_end(r->b, &s);
-	ftl_k_end(r->b, &time);
-	zero = ftl_k_for(r->b, len, tt, 1);
-	s = ftl_k_for(r->b, i64(r, 0), r->hh, 1);
-	idx[0] = zero.index;
-	idx[3] = s.index;
-	ftl_write(r->k, r->n->out[0], idx, num(r, 0));
-	ftl_k_end(r->b, &s);
-	ftl_k_end(r->b, &zero);
-	store_state(r, r->h, r->n->out[1]);
-	if (r->cell == LSTM)
-		store_state(r, r->c, r->n->out[2]);
-	ftl_kern_launch(r->k, ftl_lo_dim(lo, r->B), 1 << 20);
+	ftl_kern_launch(r->k, ftl_lo_dim(lo, pieces), 1 << 20);
 	return FTL_OK;
+}
+
+/* Operands whose sizes inference could not prove. */
+static void check_operands(struct rnn *r)
+{
+	const ftl_type *w = ftl_type_of(r->lo->g, r->n->in[1]);
+	ftl_dim dirs = r->dirs;
+	const struct {
+		uint32_t in;
+		ftl_dim dims[3];
+	} want[] = {
+		{0, {r->T, r->B, w->dims[2]}},      {1, {dirs, gate_rows(r, r->gates), w->dims[2]}},
+		{2, {dirs, gate_rows(r, r->gates), r->H}}, {3, {dirs, gate_rows(r, 2 * r->gates), 0}},
+		{4, {r->B, 0, 0}},                  {5, {dirs, r->B, r->H}},
+		{6, {dirs, r->B, r->H}},            {7, {dirs, gate_rows(r, 3), 0}},
+	};
+
+	for (size_t i = 0; i < FTL_COUNT(want); i++)
+		for (int d = 0; d < 3 && has(r, want[i].in) && want[i].dims[d]; d++)
+			ftl_u_check_eq(r->lo, r->n, ftl_type_of(r->lo->g, r->n->in[want[i].in])->dims[d], want[i].dims[d],
+				       "the operands' sizes do not fit together");
 }
 
 static ftl_status emit(struct rnn *r, ftl_lo *lo, ftl_node_id id, const char *direction)
 {
-	const ftl_type *x, *h;
+	const ftl_type *x, *out;
+	ftl_dtype mem;
 
 	r->lo = lo;
 	r->n = ftl_node_get(lo->g, id);
 	x = ftl_type_of(lo->g, r->n->in[0]);
-	h = ftl_type_of(lo->g, r->n->in[2]);
+	out = ftl_type_of(lo->g, r->n->out[0]);
 	r->gates = r->cell == LSTM ? 4 : r->cell == GRU ? 3 : 1;
 	r->t = ftl_dtype_compute(x->dtype);
 	r->T = x->dims[0];
 	r->B = x->dims[1];
-	r->I = x->dims[2];
-	r->H = h->dims[2];
+	r->H = out->dims[3];
+	r->dirs = out->dims[1];
+	check_operands(r);
+	FTL_TRY(project(r, id));
+	choose_panel(r);
+	FTL_TRY(pack(r, id, r->n->in[2], r->panel, &r->packed, &mem));
 	if (!strcmp(direction, "bidirectional")) {
 		FTL_TRY(emit_direction(r, id, 0, false));
 		return emit_direction(r, id, 1, true);
