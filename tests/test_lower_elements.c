@@ -253,8 +253,8 @@ static const sample moves[] = {
 	 CONST("m", "7", "i64[]") " %j = mod %i, %m : i64[?a,?d]\n %y = scatter_elements %x, %j, %u "
 				  "{reduction=\"add\"} : f32[?c,?d]",
 	 NULL, NULL, NULL, NULL},
-	{"scatter_nd by tuples whose length the updates tell", "%x: f32[?c,?d], %i: i64[?a,?two], %u: f32[?a]", "f32[?c,?d]",
-	 " %y = scatter_nd %x, %i, %u : f32[?c,?d]", NULL, "6,0,-1,3,2,2", NULL, NULL},
+	{"scatter_nd by tuples whose length the updates tell", "%x: f32[?c,?d], %i: i64[?a,?two], %u: f32[?a]",
+	 "f32[?c,?d]", " %y = scatter_nd %x, %i, %u : f32[?c,?d]", NULL, "6,0,-1,3,2,2", NULL, NULL},
 	{"scatter_nd by tuples of another length", "%x: f32[?c,?d], %i: i64[?a,?b], %u: f32[?a]", "f32[?c,?d]",
 	 " %y = scatter_nd %x, %i, %u : f32[?c,?d]", NULL, NULL, NULL, "another length"},
 	{"scatter_nd of slices", "%x: f32[?c,?d], %i: i64[?a,1], %u: f32[?a,?d]", "f32[?c,?d]",

@@ -482,7 +482,8 @@ static void check_tuples(const binding *c, int from, int m, ftl_dim count)
 {
 	const ftl_type *x = in_type(c, 0), *t = in_type(c, 1);
 
-	ftl_u_check_eq(c->lo, c->n, t->dims[t->rank - 1], ftl_u_const(c->lo, m), "the index tuples have another length");
+	ftl_u_check_eq(c->lo, c->n, t->dims[t->rank - 1], ftl_u_const(c->lo, m),
+		       "the index tuples have another length");
 	for (int d = from; d < from + m; d++)
 		ftl_u_check_nonempty(c->lo, c->n, x->dims[d], count);
 }

@@ -185,7 +185,8 @@ static void gather(struct tconv *p, ftl_kv parts_at)
 	n = ftl_kern_dim(p->k, v->xt->dims[rank - 1]);
 	f = ftl_k_for(p->b, i64(p, 0), op2(p, FTL_K_min, i64(p, s), out), 1);
 	r[last] = reach_of(p, last, f.index);
-	count = op2(p, FTL_K_add, op2(p, FTL_K_div, op2(p, FTL_K_sub, op2(p, FTL_K_sub, out, f.index), i64(p, 1)), i64(p, s)),
+	count = op2(p, FTL_K_add,
+		    op2(p, FTL_K_div, op2(p, FTL_K_sub, op2(p, FTL_K_sub, out, f.index), i64(p, 1)), i64(p, s)),
 		    i64(p, 1));
 	/* tap 0 of the phase reads from + j, the last one `back` times the number of steps less: both inside in [begin, end) */
 	taps = op2(p, FTL_K_div, op2(p, FTL_K_sub, op2(p, FTL_K_sub, r[last].size, i64(p, 1)), r[last].first),

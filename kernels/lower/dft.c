@@ -25,13 +25,13 @@ struct dft {
 	const ftl_type *xt, *ot;
 	int rank, axis, lanes;
 	bool complex_in, complex_out;
-	ftl_dim rows, room;           /* room: no less than `size` */
-	ftl_kv len, size, blue;       /* program values: length, of the transforms, whether they differ (0 or 1) */
+	ftl_dim rows, room;            /* room: no less than `size` */
+	ftl_kv len, size, blue;        /* program values: length, of the transforms, whether they differ (0 or 1) */
 	ftl_kv roots, chirp, spectrum; /* tables: of size, len and size complex numbers */
 	/* the kernel under construction */
 	ftl_kern *k;
 	ftl_kb *b;
-	int wide; /* lanes of its buffers */
+	int wide;               /* lanes of its buffers */
 	ftl_kv n_, f, from, to; /* length, size, variables: the two buffers */
 };
 
@@ -323,8 +323,8 @@ static void choose_size(struct dft *d)
 	d->blue = ftl_k_cast(b, ftl_k2(b, FTL_K_lt, one, ftl_k_get(b, left)), FTL_I64);
 	f = ftl_k_var(b, one);
 	s = ftl_k_loop(b);
-	ftl_k_break(b, ftl_k2(b, FTL_K_lt, ftl_k2(b, FTL_K_sub, ftl_k2(b, FTL_K_mul, d->len, ftl_k_i64(b, 2)),
-						  ftl_k_i64(b, 2)),
+	ftl_k_break(b, ftl_k2(b, FTL_K_lt,
+			      ftl_k2(b, FTL_K_sub, ftl_k2(b, FTL_K_mul, d->len, ftl_k_i64(b, 2)), ftl_k_i64(b, 2)),
 			      ftl_k_get(b, f)));
 	ftl_k_set(b, f, ftl_k2(b, FTL_K_mul, ftl_k_get(b, f), ftl_k_i64(b, 2)));
 	ftl_k_end(b, &s);
@@ -435,7 +435,8 @@ static void put_input(struct dft *d, ftl_kv buf, ftl_kv t, cplx x)
 static void fill(struct dft *d, ftl_kv *idx, ftl_kv buf)
 {
 	ftl_kb *b = d->b;
-	ftl_kv have = op2(d, FTL_K_min, d->n_, ftl_kern_dim(d->k, d->xt->dims[d->axis])), half, zero = num(d, 0), mirror;
+	ftl_kv have = op2(d, FTL_K_min, d->n_, ftl_kern_dim(d->k, d->xt->dims[d->axis])), half, zero = num(d, 0),
+	       mirror;
 	ftl_kscope s, c;
 	cplx x;
 

@@ -29,10 +29,11 @@ struct rnn {
 	ftl_dtype t;
 	ftl_dim T, B, H, dirs;
 	struct act act[3];
-	ftl_kv proj, packed; /* program values: inputs times weights [dir, gate][time, batch][H]; recurrent weights in panels */
-	int width, nv;       /* panels of the recurrent weights: vectors of width */
-	int64_t panel;       /* their columns */
-	ftl_dim Hp;          /* H, rounded up to whole panels */
+	ftl_kv proj,
+		packed; /* program values: inputs times weights [dir, gate][time, batch][H]; recurrent weights in panels */
+	int width, nv; /* panels of the recurrent weights: vectors of width */
+	int64_t panel; /* their columns */
+	ftl_dim Hp;    /* H, rounded up to whole panels */
 	/* one direction */
 	ftl_kern *k;
 	ftl_kb *b;
@@ -163,7 +164,8 @@ static ftl_status pack(struct rnn *r, ftl_node_id id, ftl_val w, int64_t columns
 	const ftl_type *t = ftl_type_of(lo->g, w);
 	const ftl_blob *blob = ftl_const_blob(lo->g, w);
 	ftl_dim groups = ftl_dim_mul(st, r->dirs, ftl_dim_const(st, r->gates)), len = t->dims[2];
-	ftl_dim panels = ftl_dim_ceildiv(st, r->H, ftl_dim_const(st, columns)), pieces = ftl_dim_mul(st, groups, panels);
+	ftl_dim panels = ftl_dim_ceildiv(st, r->H, ftl_dim_const(st, columns)),
+		pieces = ftl_dim_mul(st, groups, panels);
 	int64_t g, h, k, size = (int64_t)ftl_dtype_bytes(r->t);
 
 	*out_mem = columns == 1 ? t->dtype : r->t;
@@ -179,7 +181,8 @@ static ftl_status pack(struct rnn *r, ftl_node_id id, ftl_val w, int64_t columns
 		ftl_blob *b = FTL_NEW(lo->arena, ftl_blob);
 
 		if (bytes && !mem)
-			return ftl_fail(lo->diag, FTL_ERR_MEMORY, "out of memory while packing %zu bytes of weights", bytes);
+			return ftl_fail(lo->diag, FTL_ERR_MEMORY, "out of memory while packing %zu bytes of weights",
+					bytes);
 		if (mem) {
 			memset(mem, 0, (bytes + 63) / 64 * 64);
 			ftl_arena_defer(lo->arena, free_packed, mem);
@@ -188,7 +191,8 @@ static ftl_status pack(struct rnn *r, ftl_node_id id, ftl_val w, int64_t columns
 			for (int64_t j = 0; j < k; j++) {
 				int64_t at = ((i / h * np + i % h / columns) * k + j) * columns + i % h % columns;
 
-				ftl_elem_set(r->t, mem, (size_t)at, ftl_elem_get(t->dtype, blob->data, (size_t)(i * k + j)));
+				ftl_elem_set(r->t, mem, (size_t)at,
+					     ftl_elem_get(t->dtype, blob->data, (size_t)(i * k + j)));
 			}
 		b->data = mem;
 		b->bytes = bytes;
@@ -200,12 +204,14 @@ static ftl_status pack(struct rnn *r, ftl_node_id id, ftl_val w, int64_t columns
 	{
 		ftl_kern *kern = ftl_kern_begin(lo, id, "pack");
 		ftl_kb *b = ftl_kern_b(kern);
-		ftl_kv grid = ftl_kern_grid(kern), np = ftl_kern_dim(kern, panels), n = ftl_kern_dim(kern, len), hh, col, row, at, x;
+		ftl_kv grid = ftl_kern_grid(kern), np = ftl_kern_dim(kern, panels), n = ftl_kern_dim(kern, len), hh,
+		       col, row, at, x;
 		ftl_kscope c, s;
 
 		hh = ftl_kern_dim(kern, r->H);
 		c = ftl_k_for(b, ftl_k_i64(b, 0), ftl_k_i64(b, columns), 1);
-		col = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_rem, grid, np), ftl_k_i64(b, columns)), c.index);
+		col = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_rem, grid, np), ftl_k_i64(b, columns)),
+			     c.index);
 		row = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_div, grid, np), hh),
 			     ftl_k2(b, FTL_K_min, col, ftl_k2(b, FTL_K_sub, hh, ftl_k_i64(b, 1))));
 		s = ftl_k_for(b, ftl_k_i64(b, 0), n, 1);
@@ -334,7 +340,8 @@ static void recur(struct rnn *r, int rows, int what, int lo, int hi)
 	ftl_symtab *st = r->lo->g->st;
 	int deep = rows > 1 ? 1 : r->nv > 2 ? 2 : 4; /* one row alone has too few sums to hide the latency of adding */
 	ftl_dim panels = ftl_dim_div(st, r->Hp, ftl_dim_const(st, r->panel));
-	ftl_kv n = ftl_kern_dim(r->k, r->H), w = ftl_kern_arg(r->k, r->packed), base, mid, np = ftl_kern_dim(r->k, panels);
+	ftl_kv n = ftl_kern_dim(r->k, r->H), w = ftl_kern_arg(r->k, r->packed), base, mid,
+	       np = ftl_kern_dim(r->k, panels);
 	ftl_dtype mem = r->width == 1 ? ftl_type_of(r->lo->g, r->n->in[2])->dtype : r->t;
 	ftl_kv acc[4][4][4];
 	ftl_kscope g = ftl_k_for(b, i64(r, lo), i64(r, hi), 1), p = ftl_k_for(b, i64(r, 0), np, 1), s;
@@ -370,8 +377,11 @@ static void recur(struct rnn *r, int rows, int what, int lo, int hi)
 
 			for (int u = 1; u < deep; u++)
 				sum = add(r, sum, ftl_k_get(b, acc[u][i][v]));
-			at = add(r, mul(r, add(r, mul(r, i64(r, i), i64(r, ROW_SUMS + r->gates)), add(r, i64(r, ROW_SUMS), g.index)),
-					ftl_kern_dim(r->k, r->Hp)),
+			at = add(r,
+				 mul(r,
+				     add(r, mul(r, i64(r, i), i64(r, ROW_SUMS + r->gates)),
+					 add(r, i64(r, ROW_SUMS), g.index)),
+				     ftl_kern_dim(r->k, r->Hp)),
 				 add(r, mul(r, p.index, i64(r, r->panel)), i64(r, (int64_t)v * r->width)));
 			ftl_k_store(b, r->scratch, at, sum);
 		}
@@ -611,7 +621,8 @@ static ftl_status emit_direction(struct rnn *r, ftl_node_id id, int d, bool back
 		rows = batch > 0 ? (int)batch : 1;
 	pieces = ftl_dim_ceildiv(st, r->B, ftl_dim_const(st, rows));
 	row = ftl_dim_mul(st, ftl_dim_mul(st, r->Hp, ftl_dim_const(st, ROW_SUMS + r->gates)), word);
-	all = ftl_kern_arg(r->k, ftl_lo_temp(lo, ftl_dim_mul(st, ftl_dim_mul(st, pieces, ftl_dim_const(st, rows)), row)));
+	all = ftl_kern_arg(r->k,
+			   ftl_lo_temp(lo, ftl_dim_mul(st, ftl_dim_mul(st, pieces, ftl_dim_const(st, rows)), row)));
 	r->first = mul(r, ftl_kern_grid(r->k), i64(r, rows));
 	r->scratch = ftl_k_offset(r->b, all, mul(r, r->first, ftl_kern_dim(r->k, row)));
 	if (batch > 0 && batch % rows == 0) {
@@ -642,16 +653,20 @@ static void check_operands(struct rnn *r)
 		uint32_t in;
 		ftl_dim dims[3];
 	} want[] = {
-		{0, {r->T, r->B, w->dims[2]}},      {1, {dirs, gate_rows(r, r->gates), w->dims[2]}},
-		{2, {dirs, gate_rows(r, r->gates), r->H}}, {3, {dirs, gate_rows(r, 2 * r->gates), 0}},
-		{4, {r->B, 0, 0}},                  {5, {dirs, r->B, r->H}},
-		{6, {dirs, r->B, r->H}},            {7, {dirs, gate_rows(r, 3), 0}},
+		{0, {r->T, r->B, w->dims[2]}},
+		{1, {dirs, gate_rows(r, r->gates), w->dims[2]}},
+		{2, {dirs, gate_rows(r, r->gates), r->H}},
+		{3, {dirs, gate_rows(r, 2 * r->gates), 0}},
+		{4, {r->B, 0, 0}},
+		{5, {dirs, r->B, r->H}},
+		{6, {dirs, r->B, r->H}},
+		{7, {dirs, gate_rows(r, 3), 0}},
 	};
 
 	for (size_t i = 0; i < FTL_COUNT(want); i++)
 		for (int d = 0; d < 3 && has(r, want[i].in) && want[i].dims[d]; d++)
-			ftl_u_check_eq(r->lo, r->n, ftl_type_of(r->lo->g, r->n->in[want[i].in])->dims[d], want[i].dims[d],
-				       "the operands' sizes do not fit together");
+			ftl_u_check_eq(r->lo, r->n, ftl_type_of(r->lo->g, r->n->in[want[i].in])->dims[d],
+				       want[i].dims[d], "the operands' sizes do not fit together");
 }
 
 static ftl_status emit(struct rnn *r, ftl_lo *lo, ftl_node_id id, const char *direction)
