@@ -41,15 +41,40 @@ static LLVMValueRef store_plain(ftl_le *l, ftl_dtype t, LLVMValueRef at, LLVMVal
 	return s;
 }
 
+/* Every second element from `at` on, n of them: two vectors, the second of which ends where the last element lies, and a
+ * shuffle. */
+static LLVMValueRef load_alternate(ftl_le *l, ftl_dtype t, LLVMValueRef base, LLVMValueRef at, int n)
+{
+	LLVMValueRef low = load_plain(l, t, address(l, t, base, at), n), high, pick[FTL_MAX_LANES];
+
+	at = LLVMBuildAdd(l->b, at, ftl_le_i64(l, n - 1), "");
+	high = load_plain(l, t, address(l, t, base, at), n);
+	for (int i = 0; i < n; i++)
+		pick[i] = LLVMConstInt(l->i32, (unsigned)(2 * i < n ? 2 * i : 2 * i + 1), false);
+	return LLVMBuildShuffleVector(l->b, low, high, LLVMConstVector(pick, (unsigned)n), "");
+}
+
+static bool const_count(const ftl_kfunc *f, ftl_kv v, int64_t *out)
+{
+	if (f->inst.v[v].op != FTL_K_const)
+		return false;
+	*out = f->inst.v[v].imm;
+	return true;
+}
+
 /* Gathers and scatters go lane by lane: on the machines at hand the instructions for it are no faster. */
 static LLVMValueRef emit_load(ftl_le *l, const ftl_kinst *in)
 {
 	ftl_dtype t = (ftl_dtype)in->type.elem;
 	LLVMValueRef base = ftl_le_val(l, in->a[0]), index = ftl_le_val(l, in->a[1]), x, lane, one;
+	const ftl_kinst *ramp = &l->f->inst.v[in->a[1]];
 	int n = ftl_ktype_of(l->f, in->a[1]).lanes;
+	int64_t stride;
 
 	if (n == 1)
 		return from_memory(l, t, load_plain(l, t, address(l, t, base, index), in->type.lanes));
+	if (ramp->op == FTL_K_ramp && const_count(l->f, ramp->a[1], &stride) && stride == 2)
+		return from_memory(l, t, load_alternate(l, t, base, ftl_le_val(l, ramp->a[0]), n));
 	x = LLVMGetPoison(ftl_le_vec(ftl_le_mem_elem(l, t), n));
 	for (int i = 0; i < n; i++) {
 		lane = ftl_le_i64(l, i);
@@ -76,14 +101,6 @@ static LLVMValueRef emit_store(ftl_le *l, const ftl_kinst *in)
 		store_plain(l, t, at, one);
 	}
 	return l->run;
-}
-
-static bool const_count(const ftl_kfunc *f, ftl_kv v, int64_t *out)
-{
-	if (f->inst.v[v].op != FTL_K_const)
-		return false;
-	*out = f->inst.v[v].imm;
-	return true;
 }
 
 /* The first `count` of n lanes. */

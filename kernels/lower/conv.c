@@ -8,6 +8,7 @@
  *                   accumulating over the kernel's taps. This is also the naive nest.
  * conv_transpose has its own file. */
 #include "kernels/lower/conv.h"
+#include "kernels/lower/util.h"
 
 enum { GEMM_ROWS = 4 };
 
@@ -20,8 +21,7 @@ ftl_dim ftl_conv_product(ftl_symtab *st, const ftl_dim *d, int n)
 	return p;
 }
 
-/* The padded copy: [N, C, in...], zeros around x. */
-static void pad_input(struct conv *v)
+void ftl_conv_pad(struct conv *v, double around)
 {
 	ftl_lo *lo = v->c.lo;
 	ftl_symtab *st = lo->g->st;
@@ -36,7 +36,7 @@ static void pad_input(struct conv *v)
 	v->src = ftl_lo_ptr(lo, v->x);
 	v->src_mem = v->xt->dtype;
 	for (int d = 0; d < v->nd; d++)
-		padded |= v->in[d] != v->xt->dims[d + 2];
+		padded |= v->in[d] != v->xt->dims[d + 2] || ftl_dim_known_eq(st, v->pad[d], ftl_dim_const(st, 0)) != 1;
 	if (!padded)
 		return;
 	dims[0] = v->xt->dims[0];
@@ -60,9 +60,12 @@ static void pad_input(struct conv *v)
 		inside = ftl_k2(b, FTL_K_and, inside, ftl_k2(b, FTL_K_lt, src[d], ftl_kern_dim(k, v->xt->dims[d])));
 	}
 	row = ftl_k2(b, FTL_K_mul, grid, ftl_kern_dim(k, dims[r - 1]));
-	ftl_k_zero(
-		b, ftl_k_offset(b, ptr, ftl_k2(b, FTL_K_mul, row, ftl_k_i64(b, (int64_t)ftl_dtype_bytes(v->src_mem)))),
-		ftl_k2(b, FTL_K_mul, ftl_kern_dim(k, dims[r - 1]), ftl_k_i64(b, (int64_t)ftl_dtype_bytes(v->src_mem))));
+	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, dims[r - 1]), ftl_kern_width(k, v->src_mem));
+	     ftl_vloop_next(&l);) {
+		ftl_kv x = ftl_k_num(b, FTL_KT(ftl_dtype_compute(v->src_mem), l.lanes), around);
+
+		ftl_k_store(b, ptr, ftl_k2(b, FTL_K_add, row, l.base), ftl_k_cast(b, x, v->src_mem));
+	}
 	s = ftl_k_if(b, inside);
 	/* negative padding crops */
 	last = ftl_k2(b, FTL_K_max, ftl_k2(b, FTL_K_sub, ftl_k_i64(b, 0), ftl_kern_dim(k, v->pad[v->nd - 1])),
@@ -105,6 +108,18 @@ static ftl_kv tap_offset(struct conv *v, ftl_kern *k, ftl_kv tap)
 		at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, at, ftl_kern_dim(k, v->in[d])),
 			    ftl_k2(b, FTL_K_mul, t[d], ftl_k_i64(b, v->dilation[d])));
 	return at;
+}
+
+ftl_kv ftl_conv_row_start(struct conv *v, ftl_kern *k, const ftl_kv *o)
+{
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_kv start = ftl_k_i64(b, 0);
+
+	for (int d = 0; d + 1 < v->nd; d++) {
+		start = ftl_k2(b, FTL_K_add, start, ftl_k2(b, FTL_K_mul, o[d], ftl_k_i64(b, v->stride[d])));
+		start = ftl_k2(b, FTL_K_mul, start, ftl_kern_dim(k, v->in[d + 1]));
+	}
+	return start;
 }
 
 static ftl_dim channel_size(struct conv *v)
@@ -281,56 +296,76 @@ static ftl_status emit_gemm(struct conv *v)
 
 /* ---- direct ---- */
 
+struct direct {
+	struct conv *v;
+	ftl_kern *k;
+	ftl_kv idx[FTL_MAX_RANK], chan, w0, start;
+	ftl_dim taps;
+};
+
+/* acc += tap `tap` (and channel) of the outputs whose windows start at `at` */
+static void direct_tap(struct direct *p, ftl_kv acc, ftl_kv at, ftl_kv wi, ftl_kv off, int lanes)
+{
+	struct conv *v = p->v;
+	ftl_kb *b = ftl_kern_b(p->k);
+	ftl_kv x = ftl_k_load(b, v->src_mem, ftl_kern_arg(p->k, v->src), ftl_k2(b, FTL_K_add, at, off), 1), y;
+
+	y = ftl_k_splat(b, ftl_k_cast(b, ftl_read_flat(p->k, v->w, wi, 1), v->c.t), lanes);
+	ftl_k_set(b, acc, ftl_k_fma(b, ftl_k_cast(b, x, v->c.t), y, ftl_k_get(b, acc)));
+}
+
+static void direct_outputs(void *user, ftl_kv base, int lanes)
+{
+	enum { UNROLL = 64 };
+	struct direct *p = user;
+	struct conv *v = p->v;
+	ftl_kern *k = p->k;
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_kv last = lanes > 1 ? ftl_k_ramp(b, base, ftl_k_i64(b, 1), lanes) : base;
+	ftl_kv acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(v->c.t, lanes), 0)), at, wi, y;
+	ftl_kscope ic, tap;
+	int64_t taps;
+
+	ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
+	at = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_add, p->chan, ic.index), ftl_kern_dim(k, channel_size(v)));
+	at = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_add, at, p->start),
+		    ftl_k2(b, FTL_K_mul, last, ftl_k_i64(b, v->stride[v->nd - 1])));
+	wi = ftl_k2(b, FTL_K_add, p->w0, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, p->taps)));
+	if (ftl_dim_is_const(v->c.lo->g->st, p->taps, &taps) && taps <= UNROLL) {
+		for (int64_t t = 0; t < taps; t++)
+			direct_tap(p, acc, at, ftl_k2(b, FTL_K_add, wi, ftl_k_i64(b, t)), tap_offset(v, k, ftl_k_i64(b, t)), lanes);
+	} else {
+		tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, p->taps), 1);
+		direct_tap(p, acc, at, ftl_k2(b, FTL_K_add, wi, tap.index), tap_offset(v, k, tap.index), lanes);
+		ftl_k_end(b, &tap);
+	}
+	ftl_k_end(b, &ic);
+	p->idx[v->nd + 1] = last;
+	y = ftl_k_get(b, acc);
+	if (v->bias)
+		y = ftl_k2(b, FTL_K_add, y, ftl_k_cast(b, ftl_read_flat(k, v->bias, p->idx[1], 1), v->c.t));
+	ftl_write(k, v->c.out, p->idx, y);
+}
+
 static ftl_status emit_direct(struct conv *v)
 {
 	ftl_lo *lo = v->c.lo;
 	ftl_symtab *st = lo->g->st;
 	ftl_kern *k = ftl_kern_begin(lo, v->c.node, "conv");
 	ftl_kb *b = ftl_kern_b(k);
-	ftl_dim taps = ftl_conv_product(st, v->wt->dims + 2, v->nd), rows;
-	ftl_kv idx[FTL_MAX_RANK], g, chan, w0, src = ftl_kern_arg(k, v->src), last_stride;
+	struct direct p = {.v = v, .k = k, .taps = ftl_conv_product(st, v->wt->dims + 2, v->nd)};
 	int r = v->nd + 2;
-	int64_t one = v->stride[v->nd - 1];
+	ftl_kv g;
 
 	v->c.kern = k;
-	rows = ftl_conv_product(st, v->ot->dims, r - 1);
-	ftl_delinear(k, v->ot->dims, r - 1, ftl_kern_grid(k), idx);
-	g = ftl_k2(b, FTL_K_div, idx[1], ftl_kern_dim(k, v->og));
-	chan = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, idx[0], ftl_kern_dim(k, v->xt->dims[1])),
-		      ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, v->cg)));
-	w0 = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, idx[1], ftl_kern_dim(k, v->cg)), ftl_kern_dim(k, taps));
-	last_stride = ftl_k_i64(b, one);
-	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, v->ot->dims[r - 1]),
-					   ftl_kern_width(k, v->c.t));
-	     ftl_vloop_next(&l);) {
-		ftl_kv start = ftl_k_i64(b, 0), acc, at, wi, x, y, off;
-		ftl_kscope ic, tap;
-
-		for (int d = 0; d + 1 < v->nd; d++)
-			start = ftl_k2(b, FTL_K_mul,
-				       ftl_k2(b, FTL_K_add, start,
-					      ftl_k2(b, FTL_K_mul, idx[d + 2], ftl_k_i64(b, v->stride[d]))),
-				       ftl_kern_dim(k, v->in[d + 1]));
-		acc = ftl_k_var(b, ftl_k_num(b, FTL_KT(v->c.t, l.lanes), 0));
-		ic = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, v->cg), 1);
-		tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, taps), 1);
-		off = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_add, chan, ic.index), ftl_kern_dim(k, channel_size(v)));
-		off = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_add, off, start), tap_offset(v, k, tap.index));
-		at = ftl_k2(b, FTL_K_add, off, ftl_k2(b, FTL_K_mul, l.i, last_stride));
-		wi = ftl_k2(b, FTL_K_add, w0,
-			    ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, taps)), tap.index));
-		x = ftl_k_cast(b, ftl_k_load(b, v->src_mem, src, at, 1), v->c.t);
-		y = ftl_k_splat(b, ftl_k_cast(b, ftl_read_flat(k, v->w, wi, 1), v->c.t), l.lanes);
-		ftl_k_set(b, acc, ftl_k_fma(b, x, y, ftl_k_get(b, acc)));
-		ftl_k_end(b, &tap);
-		ftl_k_end(b, &ic);
-		idx[r - 1] = l.i;
-		y = ftl_k_get(b, acc);
-		if (v->bias)
-			y = ftl_k2(b, FTL_K_add, y, ftl_k_cast(b, ftl_read_flat(k, v->bias, idx[1], 1), v->c.t));
-		ftl_write(k, v->c.out, idx, y);
-	}
-	ftl_kern_launch(k, ftl_lo_dim(lo, rows), 1024);
+	ftl_delinear(k, v->ot->dims, r - 1, ftl_kern_grid(k), p.idx);
+	g = ftl_k2(b, FTL_K_div, p.idx[1], ftl_kern_dim(k, v->og));
+	p.chan = ftl_k2(b, FTL_K_add, ftl_k2(b, FTL_K_mul, p.idx[0], ftl_kern_dim(k, v->xt->dims[1])),
+			ftl_k2(b, FTL_K_mul, g, ftl_kern_dim(k, v->cg)));
+	p.w0 = ftl_k2(b, FTL_K_mul, ftl_k2(b, FTL_K_mul, p.idx[1], ftl_kern_dim(k, v->cg)), ftl_kern_dim(k, p.taps));
+	p.start = ftl_conv_row_start(v, k, p.idx + 2);
+	ftl_u_row(k, ftl_kern_dim(k, v->ot->dims[r - 1]), ftl_kern_width(k, v->c.t), direct_outputs, &p);
+	ftl_kern_launch(k, ftl_lo_dim(lo, ftl_conv_product(st, v->ot->dims, r - 1)), 1024);
 	return FTL_OK;
 }
 
@@ -382,7 +417,7 @@ ftl_status ftl_nest_conv(ftl_lo *lo, ftl_node_id id)
 	c->k = ftl_conv_product(st, v->wt->dims + 1, v->nd + 1);
 	c->batch = ftl_dim_mul(st, v->xt->dims[0], ftl_dim_const(st, v->group));
 	ftl_contract_shape(c);
-	pad_input(v);
+	ftl_conv_pad(v, 0);
 	if (c->width > 1 && (!ftl_dim_is_const(st, v->og, &og) || og >= GEMM_ROWS))
 		return emit_gemm(v);
 	return emit_direct(v);

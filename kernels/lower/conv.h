@@ -24,6 +24,10 @@ void ftl_conv_describe(struct conv *v, ftl_lo *lo, ftl_node_id id);
 /* C[output channel, position] per (image, group). plain: v->src holds the patch matrices themselves, [N * group][k][n];
  * else they are packed from the padded input there. */
 ftl_status ftl_conv_gemm(struct conv *v, bool plain);
+/* v->src: a copy of x of sizes v->in (each its axis with v->pad in front), `around` where x has nothing; or x itself. */
+void ftl_conv_pad(struct conv *v, double around);
+/* Where, inside a channel of the padded input, the windows of the row of outputs o (all spatial axes but the last) start. */
+ftl_kv ftl_conv_row_start(struct conv *v, ftl_kern *k, const ftl_kv *o);
 ftl_dim ftl_conv_product(ftl_symtab *st, const ftl_dim *d, int n);
 static inline int64_t ftl_conv_or(ftl_ints l, int i, int64_t or_else)
 {

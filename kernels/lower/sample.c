@@ -1,4 +1,4 @@
-/* Ops that blend neighbouring elements: resize, grid_sample, avg_pool.
+/* Ops that blend neighbouring elements: resize, grid_sample, and the naive form of avg_pool.
  *
  * All three walk a window of taps per spatial axis, in loops whose bodies are built once whatever the rank and filter: tap j
  * of an axis has a position and a weight, the result is the sum over all taps of (product of weights) * x. Positions
@@ -375,7 +375,7 @@ ftl_kv ftl_point_grid_sample(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 
 /* Mean over the window. What hangs over the operand counts as 0 and, if pads are included, in the divisor: up to the padded
  * end, beyond which ceil_mode may reach. */
-ftl_kv ftl_point_avg_pool(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
+ftl_kv ftl_avg_pool_element(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 {
 	const struct ftl_attrs_avg_pool *a = FTL_ATTRS(n, avg_pool);
 	ftl_lo *lo = ftl_kern_lo(k);

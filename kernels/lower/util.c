@@ -103,6 +103,28 @@ int ftl_u_width(const ftl_kern *k, ftl_dtype t, ftl_dim dim)
 	return width;
 }
 
+void ftl_u_row(ftl_kern *k, ftl_kv n, int width, void (*body)(void *user, ftl_kv base, int lanes), void *user)
+{
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_kscope c, s;
+	ftl_kv last;
+	int64_t count;
+
+	if (ftl_k_is_const(b, n, &count))
+		while (width > 1 && count < width)
+			width /= 2;
+	last = ftl_k2(b, FTL_K_sub, n, ftl_k_i64(b, width));
+	c = ftl_k_if(b, ftl_k2(b, FTL_K_le, ftl_k_i64(b, width), n));
+	s = ftl_k_for(b, ftl_k_i64(b, 0), n, width);
+	body(user, ftl_k2(b, FTL_K_min, s.index, last), width);
+	ftl_k_end(b, &s);
+	ftl_k_else(b, &c);
+	s = ftl_k_for(b, ftl_k_i64(b, 0), n, 1);
+	body(user, s.index, 1);
+	ftl_k_end(b, &s);
+	ftl_k_end(b, &c);
+}
+
 void ftl_u_grid_index(ftl_kern *k, const ftl_type *t, uint32_t mask, ftl_kv linear, ftl_kv *idx)
 {
 	ftl_dim dims[FTL_MAX_RANK];

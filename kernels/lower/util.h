@@ -42,6 +42,11 @@ ftl_kv ftl_u_decode(ftl_kb *b, ftl_kv x, ftl_dtype t);
 /* A number as type t has it in memory, of a float, integer or bool x; other types are cast. saturate and round_mode: as
  * attributes of cast. */
 ftl_kv ftl_u_encode(ftl_kb *b, ftl_kv x, ftl_dtype t, bool saturate, const char *round_mode);
+/* An element of avg_pool by its definition. (sample.c) */
+ftl_kv ftl_avg_pool_element(ftl_kern *k, const ftl_node *n, const ftl_kv *idx);
+/* Run body for elements [0, n) of a row, `lanes` at a time from `base` on. The last vector ends with the row, so that it may
+ * do elements again that the one before did; single elements only where the row is shorter than a vector. */
+void ftl_u_row(ftl_kern *k, ftl_kv n, int width, void (*body)(void *user, ftl_kv base, int lanes), void *user);
 /* Indices of the axes of t that mask names, from the grid index; the others stay. */
 void ftl_u_grid_index(ftl_kern *k, const ftl_type *t, uint32_t mask, ftl_kv linear, ftl_kv *idx);
 
