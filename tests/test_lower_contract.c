@@ -201,6 +201,28 @@ static const sample convolutions[] = {
 	 .results = "f32[?a,3,?d+4]",
 	 .body = " %y = conv_transpose %x, %w : f32[?a,3,?d+4]",
 	 .error = "do not fit the weights"},
+	{.name = "depthwise, every second output",
+	 .params = "%x: f32[?a,3,?c,?d], %w: f32[6,1,3,2], %b: f32[6]",
+	 .results = "f32[?a,6,?c,div(?d+1,2)]",
+	 .body = " %y = conv %x, %w, %b {group=3, strides=[1,2], pads=[1,1,1,0], dilations=[1,1]} : "
+		 "f32[?a,6,?c,div(?d+1,2)]"},
+	{.name = "depthwise with a kernel too long to unroll",
+	 .params = "%x: f64[?a,2,?d], %w: f64[2,1,70]",
+	 .results = "f64[?a,2,?d+5]",
+	 .body = " %y = conv %x, %w {group=2, strides=[1], pads=[37,37], dilations=[1]} : f64[?a,2,?d+5]"},
+	{.name = "largest of bytes, beyond the end",
+	 .params = "%x: i8[?a,2,7,37]",
+	 .results = "i8[?a,2,4,19]",
+	 .body = " %y, %i = max_pool %x {kernel=[3,3], strides=[2,2], pads=[1,1,1,1], ceil_mode=true} : i8[?a,2,4,19], "
+		 "i64[?a,2,4,19]"},
+	{.name = "averages of what is there",
+	 .params = "%x: f32[?a,2,7,37]",
+	 .results = "f32[?a,2,4,13], f32[?a,2,4,13], f32[?a,2,7,37]",
+	 .body = " %y = avg_pool %x {kernel=[3,4], strides=[2,3], pads=[1,1,1,1], ceil_mode=true} : f32[?a,2,4,13]\n"
+		 " %z = avg_pool %x {kernel=[3,4], strides=[2,3], pads=[1,1,1,1], ceil_mode=true, include_pad=true} : "
+		 "f32[?a,2,4,13]\n"
+		 " %u = avg_pool %x {kernel=[3,3], strides=[1,1], pads=[2,2,2,2], dilations=[2,2]} : f32[?a,2,7,37]",
+	 .ret = "%y, %z, %u"},
 	{.name = "largest and where",
 	 .params = "%x: f32[2,3,8,9]",
 	 .results = "f32[2,3,4,4], i64[2,3,4,4]",
@@ -216,6 +238,34 @@ static void convolutions_agree_on_all_targets(void **state)
 /* ---- recurrences, transforms ---- */
 
 static const sample sequences[] = {
+	{.name = "transforms of sizes with small and with large factors",
+	 .params = "%x: f64[?a,?d,2], %y: f32[?b,60,1], %z: f32[?d,?b,?c,2], %u: f32[2,?one,1]",
+	 .results = "f64[?a,?d,2], f32[?b,31,2], f32[?d,?b,?c,2], f32[2,?one,2]",
+	 .body = " %p = dft %x {axis=1} : f64[?a,?d,2]\n %q = dft %y {axis=1, onesided=true} : f32[?b,31,2]\n"
+		 " %r = dft %z {axis=0, inverse=true} : f32[?d,?b,?c,2]\n %s = dft %u {axis=1} : f32[2,?one,2]",
+	 .ret = "%p, %q, %r, %s"},
+	{.name = "a transform of a length that is data",
+	 .params = "%x: f32[?b,?c,2], %n: i64[]",
+	 .results = "f32[?b,?dft,2]",
+	 .body = " %y = dft %x, %n {axis=1} : f32[?b,?dft,2]",
+	 .ints = "19"},
+	{.name = "there and back",
+	 .params = "%x: f32[?b,?d,1], %n: i64[]",
+	 .results = "f32[?b,?dft,1]",
+	 .body = " %h = dft %x {axis=1, onesided=true} : f32[?b,div(?d,2)+1,2]\n"
+		 " %y = dft %h, %n {axis=1, onesided=true, inverse=true} : f32[?b,?dft,1]",
+	 .ints = "37"},
+	{.name = "gru of many sequences of different lengths, backwards",
+	 .params = "%x: f32[?b,?d,9], %w: f32[1,60,9], %r: f32[1,60,20], %l: i32[?d]",
+	 .results = "f32[?b,1,?d,20], f32[1,?d,20]",
+	 .body = " %m = const dense<6> : i32[]\n %k = mod %l, %m : i32[?d]\n"
+		 " %y, %h = gru %x, %w, %r, _, %k {hidden=20, direction=\"reverse\"} : f32[?b,1,?d,20], f32[1,?d,20]",
+	 .ret = "%y, %h"},
+	{.name = "recurrent weights for another state",
+	 .params = "%x: f32[?b,?a,9], %w: f32[1,?c,9], %r: f32[1,7,7]",
+	 .results = "f32[?b,1,?a,7], f32[1,?a,7]",
+	 .body = " %y, %h = rnn %x, %w, %r {hidden=7} : f32[?b,1,?a,7], f32[1,?a,7]",
+	 .ret = "%y, %h"},
 	{.name = "lstm both ways",
 	 .params = "%x: f32[?b,?a,9], %w: f32[2,28,9], %r: f32[2,28,7], %b: f32[2,56]",
 	 .results = "f32[?b,2,?a,7], f32[2,?a,7], f32[2,?a,7]",
