@@ -60,7 +60,8 @@ void ftl_conv_pad(struct conv *v, double around)
 		inside = ftl_k2(b, FTL_K_and, inside, ftl_k2(b, FTL_K_lt, src[d], ftl_kern_dim(k, v->xt->dims[d])));
 	}
 	row = ftl_k2(b, FTL_K_mul, grid, ftl_kern_dim(k, dims[r - 1]));
-	for (ftl_vloop l = ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, dims[r - 1]), ftl_kern_width(k, v->src_mem));
+	for (ftl_vloop l =
+		     ftl_vloop_begin(k, ftl_k_i64(b, 0), ftl_kern_dim(k, dims[r - 1]), ftl_kern_width(k, v->src_mem));
 	     ftl_vloop_next(&l);) {
 		ftl_kv x = ftl_k_num(b, FTL_KT(ftl_dtype_compute(v->src_mem), l.lanes), around);
 
@@ -333,7 +334,8 @@ static void direct_outputs(void *user, ftl_kv base, int lanes)
 	wi = ftl_k2(b, FTL_K_add, p->w0, ftl_k2(b, FTL_K_mul, ic.index, ftl_kern_dim(k, p->taps)));
 	if (ftl_dim_is_const(v->c.lo->g->st, p->taps, &taps) && taps <= UNROLL) {
 		for (int64_t t = 0; t < taps; t++)
-			direct_tap(p, acc, at, ftl_k2(b, FTL_K_add, wi, ftl_k_i64(b, t)), tap_offset(v, k, ftl_k_i64(b, t)), lanes);
+			direct_tap(p, acc, at, ftl_k2(b, FTL_K_add, wi, ftl_k_i64(b, t)),
+				   tap_offset(v, k, ftl_k_i64(b, t)), lanes);
 	} else {
 		tap = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, p->taps), 1);
 		direct_tap(p, acc, at, ftl_k2(b, FTL_K_add, wi, tap.index), tap_offset(v, k, tap.index), lanes);

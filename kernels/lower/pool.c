@@ -8,7 +8,7 @@
 #include "kernels/lower/util.h"
 
 struct pool {
-	struct conv v; /* first: x, the window, the padded copy */
+	struct conv v;     /* first: x, the window, the padded copy */
 	bool max, counted; /* counted: the windows' elements differ in number */
 	bool include_pad;
 	ftl_dim end[MAX_SPATIAL]; /* end pads as given */
@@ -30,16 +30,19 @@ static ftl_kv count_taps(struct pool *p, int d, ftl_kv o)
 {
 	struct conv *v = &p->v;
 	ftl_kb *b = ftl_kern_b(p->k);
-	ftl_kv zero = ftl_k_i64(b, 0), size = ftl_kern_dim(p->k, v->xt->dims[2 + d]), pad = ftl_kern_dim(p->k, v->pad[d]), n[2];
+	ftl_kv zero = ftl_k_i64(b, 0), size = ftl_kern_dim(p->k, v->xt->dims[2 + d]),
+	       pad = ftl_kern_dim(p->k, v->pad[d]), n[2];
 	ftl_kv dil = ftl_k_i64(b, v->dilation[d]), at = ftl_k2(b, FTL_K_mul, o, ftl_k_i64(b, v->stride[d]));
 
 	at = ftl_k2(b, FTL_K_sub, at, pad);
 	for (int i = 0; i < 2; i++) { /* taps before the end, taps before the beginning */
-		ftl_kv edge = i ? p->include_pad ? ftl_k2(b, FTL_K_sub, zero, pad) : zero
-				: p->include_pad ? ftl_k2(b, FTL_K_add, size, ftl_kern_dim(p->k, p->end[d])) : size;
+		ftl_kv edge = i                ? p->include_pad ? ftl_k2(b, FTL_K_sub, zero, pad) : zero
+			      : p->include_pad ? ftl_k2(b, FTL_K_add, size, ftl_kern_dim(p->k, p->end[d]))
+					       : size;
 		ftl_kv room = ftl_k2(b, FTL_K_max, ftl_k2(b, FTL_K_sub, edge, at), zero);
 
-		n[i] = ftl_k2(b, FTL_K_div, ftl_k2(b, FTL_K_add, room, ftl_k2(b, FTL_K_sub, dil, ftl_k_i64(b, 1))), dil);
+		n[i] = ftl_k2(b, FTL_K_div, ftl_k2(b, FTL_K_add, room, ftl_k2(b, FTL_K_sub, dil, ftl_k_i64(b, 1))),
+			      dil);
 		n[i] = ftl_k2(b, FTL_K_min, n[i], ftl_k_i64(b, p->kernel.v[d]));
 	}
 	return ftl_k2(b, FTL_K_sub, n[0], n[1]);
@@ -104,7 +107,8 @@ static void pool_outputs(void *user, ftl_kv base, int lanes)
 }
 
 /* The window from the attributes that both pools have, and the pool by rows. */
-static ftl_status pool_rows(struct pool *p, ftl_lo *lo, ftl_node_id id, ftl_ints strides, ftl_ints dilations, ftl_dims pads)
+static ftl_status pool_rows(struct pool *p, ftl_lo *lo, ftl_node_id id, ftl_ints strides, ftl_ints dilations,
+			    ftl_dims pads)
 {
 	struct conv *v = &p->v;
 	ftl_symtab *st = lo->g->st;
@@ -122,7 +126,8 @@ static ftl_status pool_rows(struct pool *p, ftl_lo *lo, ftl_node_id id, ftl_ints
 	v->c.t = ftl_dtype_compute(v->ot->dtype);
 	r = v->nd + 2;
 	for (int d = 0; d < v->nd; d++) {
-		ftl_dim last = ftl_dim_mul(st, ftl_dim_sub(st, v->ot->dims[2 + d], one), ftl_dim_const(st, ftl_conv_or(strides, d, 1)));
+		ftl_dim last = ftl_dim_mul(st, ftl_dim_sub(st, v->ot->dims[2 + d], one),
+					   ftl_dim_const(st, ftl_conv_or(strides, d, 1)));
 
 		v->stride[d] = ftl_conv_or(strides, d, 1);
 		v->dilation[d] = ftl_conv_or(dilations, d, 1);
@@ -140,7 +145,8 @@ static ftl_status pool_rows(struct pool *p, ftl_lo *lo, ftl_node_id id, ftl_ints
 	ftl_delinear(p->k, v->ot->dims, r - 1, ftl_kern_grid(p->k), p->idx);
 	p->start = ftl_k2(ftl_kern_b(p->k), FTL_K_mul, p->idx[0], ftl_kern_dim(p->k, v->xt->dims[1]));
 	p->start = ftl_k2(ftl_kern_b(p->k), FTL_K_add, p->start, p->idx[1]);
-	p->start = ftl_k2(ftl_kern_b(p->k), FTL_K_mul, p->start, ftl_kern_dim(p->k, ftl_conv_product(st, v->in, v->nd)));
+	p->start = ftl_k2(ftl_kern_b(p->k), FTL_K_mul, p->start,
+			  ftl_kern_dim(p->k, ftl_conv_product(st, v->in, v->nd)));
 	p->start = ftl_k2(ftl_kern_b(p->k), FTL_K_add, p->start, ftl_conv_row_start(v, p->k, p->idx + 2));
 	ftl_u_row(p->k, ftl_kern_dim(p->k, v->ot->dims[r - 1]), ftl_kern_width(p->k, v->c.t), pool_outputs, p);
 	ftl_kern_launch(p->k, ftl_lo_dim(lo, ftl_conv_product(st, v->ot->dims, r - 1)), 1024);
@@ -249,5 +255,6 @@ ftl_status ftl_nest_max_pool(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);
 
-	return lo->target->vector_bytes == 0 || ftl_use_count(lo->g, n->out[1]) > 0 ? max_naive(lo, id) : max_rows(lo, id);
+	return lo->target->vector_bytes == 0 || ftl_use_count(lo->g, n->out[1]) > 0 ? max_naive(lo, id)
+										    : max_rows(lo, id);
 }
