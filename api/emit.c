@@ -132,6 +132,18 @@ static ftl_status text_entry(void *ctx, ftl_diag *d)
 	return FTL_OK;
 }
 
+/* A program around a model reads and writes .npy files, which have no strings. */
+static ftl_status check_strings(const ftl_emit *e, ftl_diag *d)
+{
+	const ftl_graph *g = e->model->g;
+
+	for (ftl_val v = 1; e->kind == FETTLE_EMIT_EXE && v < g->values.n; v++)
+		if (ftl_type_of(g, v)->dtype == FTL_STRING)
+			return ftl_fail(d, FTL_ERR_UNSUPPORTED,
+					"a program cannot be made of a model with strings: emit C or a library");
+	return FTL_OK;
+}
+
 static ftl_status emit_entry(void *ctx, ftl_diag *d)
 {
 	ftl_emit *e = ctx;
@@ -144,7 +156,7 @@ static ftl_status emit_entry(void *ctx, ftl_diag *d)
 	case FETTLE_EMIT_OBJECT:
 	case FETTLE_EMIT_STATIC:
 	case FETTLE_EMIT_SHARED:
-	case FETTLE_EMIT_EXE: return ftl_emit_code(e, d);
+	case FETTLE_EMIT_EXE: FTL_TRY(check_strings(e, d)); return ftl_emit_code(e, d);
 	case FETTLE_EMIT_IR: FTL_TRY(ftl_fir_write(e->model->g, e->file, d)); break;
 	case FETTLE_EMIT_ONNX: FTL_TRY(ftl_onnx_export(&e->store->arena, e->model->g, e->file, NULL, d)); break;
 	case FETTLE_EMIT_KERNELS:

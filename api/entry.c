@@ -115,5 +115,5 @@ _Static_assert((int)FETTLE_ERR_MEMORY == (int)FTL_ERR_MEMORY && (int)FETTLE_ERR_
 	_Static_assert((int)FETTLE_##NAME == (int)FTL_##NAME, "public element types are the library's");
 #include "../ir/dtypes.def"
 #undef DTYPE
-_Static_assert((int)FETTLE_U2 + 1 == (int)FTL_DTYPE_COUNT, "no element type is missing");
+_Static_assert((int)FETTLE_STRING + 1 == (int)FTL_DTYPE_COUNT, "no element type is missing");
 _Static_assert(FETTLE_MAX_RANK == FTL_MAX_RANK && FETTLE_MAX_RANK == FTL_ABI_MAX_RANK, "one limit on ranks");

@@ -38,12 +38,13 @@ bool fettle_tensor_count(const fettle_tensor *t, size_t *out_count)
 
 double fettle_tensor_value(const fettle_tensor *t, size_t k)
 {
-	return ftl_elem_get((ftl_dtype)t->dtype, t->data, k);
+	return t->dtype == FETTLE_STRING ? 0 : ftl_elem_get((ftl_dtype)t->dtype, t->data, k);
 }
 
 void fettle_tensor_set(const fettle_tensor *t, size_t k, double value)
 {
-	ftl_elem_set((ftl_dtype)t->dtype, t->data, k, value);
+	if (t->dtype != FETTLE_STRING)
+		ftl_elem_set((ftl_dtype)t->dtype, t->data, k, value);
 }
 
 /* ---- files ---- */
@@ -90,6 +91,10 @@ static ftl_status from_npy(const char *path, const ftl_npy *a, ftl_diag *d, fett
 		if (!strcmp(a->descr, npy_types[i].descr))
 			out->dtype = npy_types[i].dtype;
 	}
+	if (out->dtype == FETTLE_NO_DTYPE && strchr("USOT", a->descr[0]))
+		return ftl_fail(d, FTL_ERR_UNSUPPORTED,
+				"%s: elements of type \"%s\"; strings are read from .pb files (TensorProto)", path,
+				a->descr);
 	if (out->dtype == FETTLE_NO_DTYPE)
 		return ftl_fail(d, FTL_ERR_UNSUPPORTED, "%s: elements of type \"%s\"", path, a->descr);
 	if (a->rank > FETTLE_MAX_RANK)
@@ -230,6 +235,9 @@ static ftl_status to_npy(const fettle_tensor *t, ftl_diag *d, ftl_npy *out)
 
 	if (t->kind != FETTLE_TENSOR)
 		return ftl_fail(d, FTL_ERR_USAGE, "a sequence or optional goes to a .pb file of its own");
+	if (t->dtype == FETTLE_STRING)
+		return ftl_fail(d, FTL_ERR_UNSUPPORTED, "\"%s\": strings are written to .pb files (TensorProto)",
+				t->name ? t->name : "");
 	if (!descr)
 		return ftl_fail(d, FTL_ERR_USAGE, "a tensor without element type cannot be written");
 	memcpy(out->descr, descr, sizeof npy_types[0].descr);

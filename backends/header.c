@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 
+#include "backends/strings.h"
 #include "header_text.h"
 
 void ftl_abi_print(ftl_text *t)
@@ -216,6 +217,8 @@ static bool block_allocates(const ftl_kfunc *f, const ftl_kblock *b)
 
 static void print_intro(const ftl_artifact *a, ftl_text *t)
 {
+	bool used[FTL_STRING_CALLS], strings = ftl_strings_used(a->module, used);
+
 	ftl_text_add(t, "/* %s.h, made by fettle: running the model \"", a->name);
 	ftl_c_comment(t, a->module->name);
 	ftl_c_template(t, a->name,
@@ -236,7 +239,12 @@ static void print_intro(const ftl_artifact *a, ftl_text *t)
 		       " * Tensors are dense, in C order. Nothing here keeps state: one context serves many threads at "
 		       "once, each with its own\n"
 		       " * io and workspace.");
-	if (block_allocates(a->module->main, &a->module->main->body))
+	if (strings)
+		ftl_c_template(
+			t, a->name,
+			"\n * This model has strings and needs the context's alloc hook. An input's are addresses of "
+			"NUL-terminated bytes; an\n * output's are valid until @_free_strings.");
+	else if (block_allocates(a->module->main, &a->module->main->body))
 		ftl_c_template(
 			t, a->name,
 			" This model needs the context's alloc hook: sizes of intermediate results depend on data.");
@@ -253,6 +261,8 @@ static void print_intro(const ftl_artifact *a, ftl_text *t)
 		"/* ---- the boundary to the code; the same in every model ---- */\n");
 	ftl_abi_print(t);
 	ftl_text_bytes(t, common, sizeof common - 1);
+	if (strings)
+		ftl_strings_print(t, a->name, used);
 	ftl_c_template(t, a->name, "\nint64_t @_main(ftl_run *run);\nint64_t @_size(const ftl_run *run);\n");
 	if (a->embed)
 		ftl_c_template(t, a->name, "extern const uint64_t @_weights[];\n");
@@ -262,6 +272,7 @@ static void print_types(const ftl_artifact *a, const struct symbols *s, const ch
 			ftl_text *t)
 {
 	const ftl_kmodule *m = a->module;
+	bool used[FTL_STRING_CALLS];
 
 	ftl_c_template(
 		t, a->name,
@@ -294,6 +305,8 @@ static void print_types(const ftl_artifact *a, const struct symbols *s, const ch
 		if (rank > 0)
 			ftl_text_add(t, "\tint64_t %s_dims[%d];\n", n, rank);
 	}
+	if (ftl_strings_used(m, used))
+		ftl_text_add(t, "\tvoid *strings; /* memory of the outputs' strings */\n");
 	ftl_c_template(
 		t, a->name,
 		"} @_io;\n\n"
@@ -439,6 +452,7 @@ static void print_shapes(const ftl_artifact *a, const struct symbols *s, ftl_are
 static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 {
 	const ftl_kmodule *m = a->module;
+	bool used[FTL_STRING_CALLS], strings = ftl_strings_used(m, used);
 
 	ftl_c_template(
 		t, a->name,
@@ -446,8 +460,12 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 		"run. */\n"
 		"static inline int @_run(const @_context *c, @_io *io, void *workspace)\n{\n"
 		"\tftl_io in[@_INPUTS + 1], out[@_OUTPUTS + 1];\n"
-		"\tfettle_call call;\n\tftl_run run;\n\tint code, bad = 0;\n\n"
-		"\tif (!c || !io || ((uintptr_t)workspace & 63) != 0)\n\t\treturn @_BAD_ARGUMENT;\n"
+		"\tfettle_call call;\n\tftl_run run;\n\tint code, bad = 0;\n");
+	if (strings)
+		ftl_text_add(t, "\tfettle_strings strings;\n\tvoid *chunk;\n");
+	ftl_c_template(
+		t, a->name,
+		"\n\tif (!c || !io || ((uintptr_t)workspace & 63) != 0)\n\t\treturn @_BAD_ARGUMENT;\n"
 		"\tmemset(in, 0, sizeof in);\n\tmemset(out, 0, sizeof out);\n\tmemset(&run, 0, sizeof run);\n"
 		"\tcode = @_shape_inputs(&io->dims, in);\n"
 		"\tif (code != @_OK)\n\t\treturn code;\n"
@@ -465,6 +483,12 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 		ftl_text_add(t, "\tout[%u].data = io->%s;\n\tout[%u].bytes = io->%s ? io->%s_bytes : 0;\n", k, n, k, n,
 			     n);
 	}
+	if (strings)
+		ftl_c_template(t, a->name,
+			       "\tif (!c->alloc)\n\t\treturn @_NO_MEMORY;\n"
+			       "\tmemset(&strings, 0, sizeof strings);\n"
+			       "\tstrings.calls = @_string_fns;\n\tstrings.alloc = fettle_alloc;\n"
+			       "\tstrings.user = &call;\n\trun.strings = &strings;\n\tio->strings = NULL;\n");
 	ftl_c_template(t, a->name,
 		       "\trun.in = in;\n\trun.out = out;\n\trun.workspace = workspace;\n\trun.blobs = "
 		       "c->blobs;\n\trun.user = &call;\n"
@@ -484,6 +508,11 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 		ftl_text_add(t, "\t\tio->%s_bytes = fettle_bytes(out[%u].dims, %d, %zuu, &bad);\n\t}\n", n, k,
 			     m->outputs.v[k].type.rank, ftl_dtype_bytes(m->outputs.v[k].type.dtype));
 	}
+	if (strings)
+		ftl_text_add(t,
+			     "\tfor (chunk = strings.chunks; code == 0 && chunk; memcpy(&chunk, chunk, sizeof chunk))\n"
+			     "\t\tfettle_unlink(&call, chunk);\n"
+			     "\tif (code == 0)\n\t\tio->strings = strings.chunks;\n");
 	ftl_c_template(t, a->name,
 		       "\t(void)bad;\n\twhile (call.first) /* what a failed run left */\n"
 		       "\t\tfettle_free(&call, (char *)call.first + 64);\n"
@@ -491,6 +520,13 @@ static void print_run(const ftl_artifact *a, const char **names, ftl_text *t)
 		       "/* Free an output that a run allocated. */\n"
 		       "static inline void @_free(const @_context *c, void *p)\n{\n"
 		       "\tif (p && c->free)\n\t\tc->free(c->user, (char *)p - 64);\n}\n");
+	if (strings)
+		ftl_c_template(t, a->name,
+			       "\n/* Free the strings of a run's outputs, which must not be read any more. */\n"
+			       "static inline void @_free_strings(const @_context *c, @_io *io)\n{\n"
+			       "\tvoid *p = io->strings, *next;\n\n"
+			       "\tfor (; p; p = next) {\n\t\tmemcpy(&next, p, sizeof next);\n\t\t@_free(c, p);\n\t}\n"
+			       "\tio->strings = NULL;\n}\n");
 }
 
 void ftl_header_print(const ftl_artifact *a, ftl_text *t)

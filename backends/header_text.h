@@ -6,7 +6,7 @@
 static const char abi[] =
 	"#ifndef RUNTIME_ABI_H\n"
 	"#define RUNTIME_ABI_H\n"
-	"#define FTL_ABI_VERSION 1\n"
+	"#define FTL_ABI_VERSION 2\n"
 	"#define FTL_ABI_MAX_RANK 12\n"
 	"enum { FTL_RUN_OK = 0, FTL_RUN_NO_MEMORY = 1, FTL_RUN_MESSAGES = 2 };\n"
 	"enum { FTL_RUN_SMALL_OUTPUT = -1 };\n"
@@ -20,6 +20,7 @@ static const char abi[] =
 	"\tint64_t dims[FTL_ABI_MAX_RANK];\n"
 	"} ftl_io;\n"
 	"struct ftl_run;\n"
+	"struct fettle_strings;\n"
 	"typedef void (*ftl_kernel_fn)(const ftl_arg *args, struct ftl_run *run, int64_t begin, int64_t end);\n"
 	"typedef struct ftl_run {\n"
 	"\tconst ftl_io *in;\n"
@@ -32,11 +33,12 @@ static const char abi[] =
 	"\tvoid (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count, "
 	"int64_t cost);\n"
 	"\tint64_t error;\n"
+	"\tstruct fettle_strings *strings;\n"
 	"} ftl_run;\n"
 	"typedef int64_t (*ftl_main_fn)(ftl_run *run);\n"
 	"typedef int64_t (*ftl_size_fn)(const ftl_run *run);\n"
 	"#endif\n"
-	"#if FTL_ABI_VERSION != 1\n"
+	"#if FTL_ABI_VERSION != 2\n"
 	"#error \"models made for different versions of fettle's ABI cannot be mixed in one source file\"\n"
 	"#endif\n";
 

@@ -83,8 +83,13 @@ void ftl_text_add(ftl_text *t, const char *fmt, ...)
 
 void ftl_text_quoted(ftl_text *t, const char *s)
 {
+	ftl_text_quoted_n(t, s, strlen(s));
+}
+
+void ftl_text_quoted_n(ftl_text *t, const char *s, size_t n)
+{
 	ftl_text_bytes(t, "\"", 1);
-	for (; *s; s++) {
+	for (const char *end = s + n; s < end; s++) {
 		unsigned char c = (unsigned char)*s;
 
 		if (c == '"' || c == '\\')

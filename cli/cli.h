@@ -136,6 +136,7 @@ const char *cli_feeds_match(const cli_feeds *f, const fettle_port *(*port)(const
 int cli_random(const fettle_port *p, uint64_t seed, fettle_tensor *out);
 /* "2x3 f32" */
 char *cli_type_text(const fettle_tensor *t);
+void cli_print_string(const char *s); /* with a space in front */
 
 typedef struct cli_difference {
 	bool ok;

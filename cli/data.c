@@ -226,6 +226,10 @@ int cli_random(const fettle_port *p, uint64_t seed, fettle_tensor *out)
 	for (size_t i = 0; i < count; i++) {
 		uint64_t r = next_random(&seed);
 
+		if (p->dtype == FETTLE_STRING) {
+			((const char **)out->data)[i] = r >> 63 ? "1" : "0";
+			continue;
+		}
 		if (p->dtype == FETTLE_F8E8M0) /* powers of two near 1; there is no sign */
 			fettle_tensor_set(out, i, (double)(1 << (r >> 62)));
 		else if (p->dtype <= FETTLE_BF16 || (p->dtype >= FETTLE_F8E4M3FN && p->dtype <= FETTLE_F4E2M1))
@@ -250,6 +254,21 @@ char *cli_type_text(const fettle_tensor *t)
 	for (int i = 0; i < t->rank; i++)
 		n += (size_t)snprintf(dims + n, sizeof dims - n, "%s%lld", i ? "x" : "", (long long)t->dims[i]);
 	return cli_printf("%s[%s]", fettle_dtype_name(t->dtype), dims);
+}
+
+/* A string on one line, in quotes. */
+void cli_print_string(const char *s)
+{
+	fputs(" \"", stdout);
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			printf("\\%c", *s);
+		else if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			printf("\\x%02x", (unsigned)(unsigned char)*s);
+		else
+			putchar(*s);
+	}
+	putchar('"');
 }
 
 /* ---- comparing ---- */
@@ -295,7 +314,15 @@ cli_difference cli_compare(const fettle_tensor *got, const fettle_tensor *want, 
 		r.ok = false;
 		return r;
 	}
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < count && got->dtype == FETTLE_STRING; i++) {
+		const char *a = ((const char *const *)got->data)[i], *b = ((const char *const *)want->data)[i];
+
+		if (strcmp(a, b) == 0 || !r.ok)
+			continue;
+		r.what = cli_printf("element %zu is \"%.60s\", expected \"%.60s\"", i, a, b);
+		r.ok = false;
+	}
+	for (size_t i = 0; i < count && got->dtype != FETTLE_STRING; i++) {
 		double a = floats ? (double)((const float *)got->data)[i] : fettle_tensor_value(got, i);
 		double b = floats ? (double)((const float *)want->data)[i] : fettle_tensor_value(want, i);
 		double diff;

@@ -48,7 +48,10 @@ static void show(const fettle_tensor *t)
 		some = count < 6 ? count : 6;
 		fputs(" =", stdout);
 		for (size_t i = 0; i < some; i++)
-			printf(" %.6g", fettle_tensor_value(t, i));
+			if (t->dtype == FETTLE_STRING)
+				cli_print_string(((const char *const *)t->data)[i]);
+			else
+				printf(" %.6g", fettle_tensor_value(t, i));
 		fputs(some < count ? " ..." : "", stdout);
 	}
 	putchar('\n');

@@ -151,3 +151,12 @@ function(fettle_cli)
 	target_include_directories(fettle_cli PRIVATE "${PROJECT_SOURCE_DIR}/cli")
 	target_link_libraries(fettle_cli PRIVATE fettle_flags fettle fettle_dep_cjson fettle_dep_math)
 endfunction()
+
+# fettle_embed(ROOM FILE): the text of a source file as the numbers of an array, for #include "FILE.inc" in that room.
+function(fettle_embed room file)
+	set(path "${PROJECT_SOURCE_DIR}/${room}/${file}")
+	file(READ "${path}" bytes HEX)
+	string(REGEX REPLACE "(..)" "0x\\1," bytes "${bytes}")
+	file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/rooms/${room}/${file}.inc" CONTENT "${bytes}\n")
+	set_property(DIRECTORY "${PROJECT_SOURCE_DIR}" APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${path}")
+endfunction()

@@ -74,6 +74,8 @@ Onnx__NodeProto *ftl_exp_node(exporter *x, const char *op, uint32_t nin, const c
 void ftl_exp_i(exporter *x, Onnx__NodeProto *n, const char *name, int64_t v);
 void ftl_exp_f(exporter *x, Onnx__NodeProto *n, const char *name, double v);
 void ftl_exp_s(exporter *x, Onnx__NodeProto *n, const char *name, const char *v);
+void ftl_exp_bytes(exporter *x, Onnx__NodeProto *n, const char *name, const ftl_str *v);
+void ftl_exp_value_strings(exporter *x, Onnx__NodeProto *n, ftl_ints dims, ftl_strs v); /* a tensor */
 void ftl_exp_ints(exporter *x, Onnx__NodeProto *n, const char *name, uint32_t count, const int64_t *v);
 void ftl_exp_floats(exporter *x, Onnx__NodeProto *n, const char *name, uint32_t count, const double *v);
 void ftl_exp_strings(exporter *x, Onnx__NodeProto *n, const char *name, const char *list); /* comma separated */

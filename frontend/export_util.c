@@ -48,6 +48,30 @@ static Onnx__AttributeProto *attr(exporter *x, Onnx__NodeProto *n, const char *n
 	return a;
 }
 
+void ftl_exp_value_strings(exporter *x, Onnx__NodeProto *n, ftl_ints dims, ftl_strs v)
+{
+	Onnx__TensorProto *t = FTL_NEW(x->arena, Onnx__TensorProto);
+
+	onnx__tensor_proto__init(t);
+	t->n_dims = dims.n;
+	t->dims = (int64_t *)(uintptr_t)dims.v;
+	t->has_data_type = true;
+	t->data_type = ftl_onnx_dtype_code(FTL_STRING);
+	t->n_string_data = v.n;
+	t->string_data = FTL_NEW_N(x->arena, ProtobufCBinaryData, (size_t)v.n + 1);
+	for (uint32_t i = 0; i < v.n; i++)
+		t->string_data[i] = (ProtobufCBinaryData){v.v[i].n, (uint8_t *)(uintptr_t)v.v[i].p};
+	attr(x, n, "value", 4)->t = t;
+}
+
+void ftl_exp_bytes(exporter *x, Onnx__NodeProto *n, const char *name, const ftl_str *v)
+{
+	Onnx__AttributeProto *a = attr(x, n, name, 3);
+
+	a->has_s = true;
+	a->s = (ProtobufCBinaryData){v->n, (uint8_t *)(uintptr_t)v->p};
+}
+
 void ftl_exp_i(exporter *x, Onnx__NodeProto *n, const char *name, int64_t v)
 {
 	Onnx__AttributeProto *a = attr(x, n, name, 2);

@@ -137,6 +137,8 @@ ftl_dtype ftl_imp_dtype(imp *m, const char *name, ftl_dtype def);
 const Onnx__GraphProto *ftl_imp_subgraph(imp *m, const char *name);
 ftl_val ftl_imp_tensor(imp *m, const Onnx__TensorProto *t);
 ftl_val ftl_imp_constant(imp *m, const ftl_tensor_bytes *t);
+ftl_val ftl_imp_strings(imp *m, int rank, const int64_t *dims, uint32_t n, const ftl_str *v);
+ftl_strs ftl_imp_strs(imp *m, const char *name); /* a list of strings */
 
 /* ---- inputs and outputs of the current node ---- */
 ftl_val ftl_imp_in(imp *m, uint32_t k);       /* 0 if left out */

@@ -26,7 +26,8 @@ void ftl_imp_do_constant(imp *m)
 		else
 			ftl_imp_out(m, 0, ftl_imp_constant(m, &t));
 	} else if (ftl_imp_has(m, "value_string") || ftl_imp_has(m, "value_strings")) {
-		unsupported(m, "strings are not supported");
+		ftl_strs l = ftl_imp_strs(m, ftl_imp_has(m, "value_string") ? "value_string" : "value_strings");
+		ftl_imp_out(m, 0, ftl_imp_strings(m, ftl_imp_has(m, "value_strings"), &(int64_t){l.n}, l.n, l.v));
 	} else {
 		bad_model(m, "has no value");
 	}
@@ -47,8 +48,8 @@ void ftl_imp_do_constant_of_shape(imp *m)
 			ftl_imp_keep(m, rc);
 			return;
 		}
-		if (t.blob.bytes != ftl_dtype_bytes(t.dtype)) {
-			bad_model(m, "value must have one element");
+		if (t.dtype == FTL_STRING || t.blob.bytes != ftl_dtype_bytes(t.dtype)) {
+			bad_model(m, "value must have one element that is a number");
 			return;
 		}
 		f->dtype = t.dtype;
@@ -144,15 +145,32 @@ void ftl_imp_do_dropout(imp *m)
 	}
 }
 
-void ftl_imp_do_cast_like(imp *m)
+static ftl_val cast_to(imp *m, ftl_val x, ftl_dtype to)
 {
-	ftl_val x = ftl_imp_need(m, 0), like = ftl_imp_need(m, 1);
 	struct ftl_attrs_cast *a = NEW_ATTRS(m, cast);
 
-	a->to = dtype_of(m, like);
+	a->to = to;
 	a->saturate = ftl_imp_i(m, "saturate", 1) != 0;
 	a->round_mode = ftl_imp_s(m, "round_mode", "up");
-	ftl_imp_out(m, 0, ftl_imp_op(m, FTL_OP_cast, a, 1, &x));
+	if (dtype_of(m, x) == FTL_STRING && ftl_dtype_is_low(to))
+		x = ftl_imp_cast(m, x, FTL_F32);
+	if (dtype_of(m, x) == FTL_STRING || to == FTL_STRING)
+		return ftl_imp_cast(m, x, to);
+	return ftl_imp_op(m, FTL_OP_cast, a, 1, &x);
+}
+
+void ftl_imp_do_cast(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0);
+
+	ftl_imp_out(m, 0, cast_to(m, x, ftl_imp_dtype(m, "to", FTL_NO_DTYPE)));
+}
+
+void ftl_imp_do_cast_like(imp *m)
+{
+	ftl_val x = ftl_imp_need(m, 0);
+
+	ftl_imp_out(m, 0, cast_to(m, x, dtype_of(m, ftl_imp_need(m, 1))));
 }
 
 /* Some writers give vectors of one element where scalars are meant. */

@@ -514,6 +514,8 @@ void ftl_imp_do_pad(imp *m)
 		if (in[1] && rank_of(m, in[1]) > 0)
 			in[1] = ftl_imp_reshape(m, in[1], 0, NULL);
 	}
+	if (!in[1] && dtype_of(m, x) == FTL_STRING)
+		in[1] = ftl_imp_strings(m, 0, NULL, 1, &(ftl_str){"", 0});
 	if (m->failed)
 		return;
 	ftl_val axes_in = old ? 0 : ftl_imp_unknown(m, 3);

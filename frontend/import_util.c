@@ -122,6 +122,25 @@ ftl_dtype ftl_imp_dtype(imp *m, const char *name, ftl_dtype def)
 	return t;
 }
 
+ftl_strs ftl_imp_strs(imp *m, const char *name)
+{
+	const Onnx__AttributeProto *a = ftl_imp_attr(m, name);
+	ftl_strs l = {0};
+	ftl_str *v;
+
+	if (!a)
+		return l;
+	v = FTL_NEW_N(m->arena, ftl_str, a->n_strings + 1);
+	l.v = v;
+	if (a->has_s)
+		v[l.n++] = (ftl_str){(const char *)a->s.data, a->s.len};
+	for (size_t i = 0; i < a->n_strings && i < UINT32_MAX && !a->has_s; i++)
+		v[l.n++] = (ftl_str){(const char *)a->strings[i].data, a->strings[i].len};
+	for (uint32_t i = 0; i < l.n; i++)
+		v[i].p = ftl_arena_strn(m->arena, v[i].n ? v[i].p : "", v[i].n);
+	return l;
+}
+
 const Onnx__GraphProto *ftl_imp_subgraph(imp *m, const char *name)
 {
 	const Onnx__AttributeProto *a = ftl_imp_attr(m, name);
@@ -146,10 +165,21 @@ ftl_val ftl_imp_tensor(imp *m, const Onnx__TensorProto *t)
 	return ftl_imp_constant(m, &b);
 }
 
+ftl_val ftl_imp_strings(imp *m, int rank, const int64_t *dims, uint32_t n, const ftl_str *v)
+{
+	struct ftl_attrs_strings *a = NEW_ATTRS(m, strings);
+
+	a->values = (ftl_strs){n, n ? ftl_arena_dup(m->arena, v, n * sizeof *v) : NULL};
+	a->dims = ftl_imp_ints_copy(m, (uint32_t)rank, dims);
+	return ftl_imp_op(m, FTL_OP_strings, a, 0, NULL);
+}
+
 ftl_val ftl_imp_constant(imp *m, const ftl_tensor_bytes *t)
 {
 	if (m->failed)
 		return 0;
+	if (t->dtype == FTL_STRING)
+		return ftl_imp_strings(m, t->rank, t->dims, (uint32_t)(t->blob.bytes / sizeof(ftl_str)), t->blob.data);
 	return ftl_build_const(&m->b, ftl_type_make_const(m->g, t->dtype, t->rank, t->dims),
 			       ftl_arena_dup(m->arena, &t->blob, sizeof t->blob));
 }
@@ -435,6 +465,16 @@ ftl_val ftl_imp_cast(imp *m, ftl_val v, ftl_dtype t)
 
 	if (m->failed || dtype_of(m, v) == t)
 		return v;
+	if (t == FTL_STRING && ftl_dtype_is_low(dtype_of(m, v)))
+		v = ftl_imp_cast(m, v, ftl_dtype_is_float(dtype_of(m, v)) ? FTL_F32 : FTL_I32);
+	if (t == FTL_STRING)
+		return op1(m, FTL_OP_string_from, v);
+	if (dtype_of(m, v) == FTL_STRING) {
+		struct ftl_attrs_string_to *to = NEW_ATTRS(m, string_to);
+
+		to->to = t;
+		return ftl_imp_op(m, FTL_OP_string_to, to, 1, &v);
+	}
 	a = NEW_ATTRS(m, cast);
 	a->to = t;
 	return ftl_imp_op(m, FTL_OP_cast, a, 1, &v);

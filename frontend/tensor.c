@@ -20,7 +20,7 @@ static const struct {
 	{"int16", FTL_I16},
 	{"int32", FTL_I32},
 	{"int64", FTL_I64},
-	{"string", FTL_NO_DTYPE},
+	{"string", FTL_STRING},
 	{"bool", FTL_BOOL},
 	{"float16", FTL_F16},
 	{"double", FTL_F64},
@@ -250,6 +250,29 @@ static void normalize_bools(const ftl_tensor_src *s, ftl_blob *b)
 	b->mapped = false;
 }
 
+/* Strings have no raw form. The blob holds ftl_str. */
+static ftl_status read_strings(const ftl_tensor_src *s, const Onnx__TensorProto *t, ftl_tensor_bytes *out)
+{
+	uint64_t numel;
+	ftl_str *v;
+
+	FTL_TRY(read_dims(s, t, t->n_dims, t->dims, out, &numel));
+	if (t->has_raw_at || t->has_raw_data || (t->has_data_location && t->data_location == 1))
+		return bad(s, t, "strings cannot be raw or external data");
+	if (t->n_string_data != numel)
+		return bad(s, t, "has a list of data whose length does not match its dims");
+	if (numel > UINT32_MAX)
+		return bad(s, t, "has too many strings");
+	v = FTL_NEW_N(s->arena, ftl_str, numel);
+	for (uint64_t i = 0; i < numel; i++) {
+		const ProtobufCBinaryData *b = &t->string_data[i];
+
+		v[i] = (ftl_str){ftl_arena_strn(s->arena, b->len ? (const char *)b->data : "", b->len), b->len};
+	}
+	out->blob = (ftl_blob){.data = v, .bytes = numel * sizeof *v};
+	return FTL_OK;
+}
+
 ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, ftl_tensor_bytes *out)
 {
 	uint64_t numel, want;
@@ -264,6 +287,8 @@ ftl_status ftl_tensor_read(const ftl_tensor_src *s, const Onnx__TensorProto *t, 
 	if (out->dtype == FTL_NO_DTYPE)
 		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: tensor \"%s\": element type %s is not supported",
 				s->file, tensor_name(t), ftl_onnx_dtype_name(t->data_type));
+	if (out->dtype == FTL_STRING)
+		return read_strings(s, t, out);
 	FTL_TRY(read_dims(s, t, t->n_dims, t->dims, out, &numel));
 	want = ftl_packed_bytes(out->dtype, numel);
 
@@ -335,6 +360,9 @@ ftl_status ftl_tensor_read_sparse(const ftl_tensor_src *s, const Onnx__SparseTen
 		return ftl_fail(s->diag, FTL_ERR_MODEL, "%s: a sparse tensor has no values or no indices", s->file);
 	FTL_TRY(ftl_tensor_read(s, sp->values, &values));
 	FTL_TRY(ftl_tensor_read(s, sp->indices, &index));
+	if (values.dtype == FTL_STRING)
+		return ftl_fail(s->diag, FTL_ERR_UNSUPPORTED, "%s: sparse tensor \"%s\" of strings", s->file,
+				tensor_name(sp->values));
 	*out = (ftl_tensor_bytes){.dtype = values.dtype};
 	FTL_TRY(read_dims(s, sp->values, sp->n_dims, sp->dims, out, &numel));
 	es = ftl_dtype_bytes(values.dtype);

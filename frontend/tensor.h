@@ -22,7 +22,7 @@ typedef struct ftl_tensor_bytes {
 	ftl_dtype dtype;
 	int rank;
 	int64_t dims[FTL_MAX_RANK];
-	ftl_blob blob;
+	ftl_blob blob; /* strings: as many ftl_str */
 } ftl_tensor_bytes;
 
 ftl_dtype ftl_onnx_dtype(int32_t code); /* FTL_NO_DTYPE if fettle has no such type */

@@ -83,6 +83,25 @@ static bool is_tensor(const uint8_t *p, size_t n)
 	return s.two > ELEM_SEQUENCE;
 }
 
+static ftl_status string_pointers(ftl_tensor_src *src, const Onnx__TensorProto *pb, const ftl_tensor_bytes *t,
+				  ftl_pb_tensor *out)
+{
+	const ftl_str *v = t->blob.data;
+	size_t n = t->blob.bytes / sizeof *v;
+	const char **p = FTL_NEW_N(src->arena, const char *, n + 1);
+
+	for (size_t i = 0; i < n; i++) {
+		if (memchr(v[i].p, 0, v[i].n))
+			return ftl_fail(src->diag, FTL_ERR_UNSUPPORTED,
+					"%s: tensor \"%s\": string %zu has a NUL inside", src->file,
+					pb->name ? pb->name : "", i);
+		p[i] = v[i].p;
+	}
+	out->data = p;
+	out->bytes = n * sizeof *p;
+	return FTL_OK;
+}
+
 static ftl_status from_proto(ftl_tensor_src *src, const Onnx__TensorProto *pb, ftl_pb_tensor *out)
 {
 	ftl_tensor_bytes t;
@@ -96,7 +115,7 @@ static ftl_status from_proto(ftl_tensor_src *src, const Onnx__TensorProto *pb, f
 			       .data = t.blob.data,
 			       .bytes = t.blob.bytes};
 	memcpy(out->dims, t.dims, sizeof t.dims);
-	return FTL_OK;
+	return t.dtype == FTL_STRING ? string_pointers(src, pb, &t, out) : FTL_OK;
 }
 
 static ftl_status from_sequence(ftl_tensor_src *src, const Onnx__SequenceProto *s, ftl_pb_value *out)
@@ -164,6 +183,16 @@ static void to_proto(ftl_arena *scratch, const ftl_pb_tensor *t, Onnx__TensorPro
 	pb->has_data_type = true;
 	pb->data_type = ftl_onnx_dtype_code(t->dtype);
 	pb->name = (char *)(t->name && *t->name ? t->name : NULL);
+	if (t->dtype == FTL_STRING) {
+		const char *const *v = t->data;
+
+		pb->n_string_data = t->bytes / sizeof *v;
+		pb->string_data = FTL_NEW_N(scratch, ProtobufCBinaryData, pb->n_string_data + 1);
+		for (size_t i = 0; i < pb->n_string_data; i++)
+			pb->string_data[i] =
+				(ProtobufCBinaryData){.len = v[i] ? strlen(v[i]) : 0, .data = (uint8_t *)v[i]};
+		return;
+	}
 	pb->has_raw_data = true;
 	pb->raw_data.data = (uint8_t *)ftl_pack(scratch, t->dtype, t->data, t->bytes);
 	pb->raw_data.len = ftl_dtype_bits(t->dtype) < 8 ? ftl_packed_bytes(t->dtype, t->bytes) : t->bytes;

@@ -95,6 +95,15 @@ static const ftl_blob *clone_blob(cloner *c, const ftl_blob *b)
 	return copy;
 }
 
+static void clone_strs(cloner *c, ftl_strs *l)
+{
+	ftl_str *v = FTL_NEW_N(c->arena, ftl_str, l->n);
+
+	for (uint32_t i = 0; i < l->n; i++)
+		v[i] = (ftl_str){ftl_arena_strn(c->arena, l->v[i].p, l->v[i].n), l->v[i].n};
+	l->v = v;
+}
+
 static void *clone_attrs(cloner *c, ftl_op op, const void *attrs)
 {
 	const ftl_op_info *info = ftl_op_get(op);
@@ -117,6 +126,7 @@ static void *clone_attrs(cloner *c, ftl_op op, const void *attrs)
 							  sizeof(double));
 			break;
 		case FTL_ATTR_dims: ((ftl_dims *)p)->v = clone_dims(c, ((ftl_dims *)p)->v, ((ftl_dims *)p)->n); break;
+		case FTL_ATTR_strs: clone_strs(c, p); break;
 		case FTL_ATTR_blob: *(ftl_attr_blob *)p = clone_blob(c, *(ftl_attr_blob *)p); break;
 		}
 	}

@@ -11,7 +11,7 @@ struct info {
 	uint8_t bits;
 };
 
-enum { F = 'F', I = 'I', U = 'U', B = 'B' };
+enum { F = 'F', I = 'I', U = 'U', B = 'B', S = 'S' };
 
 static const struct info table[FTL_DTYPE_COUNT] = {
 	{"?", 0, 0},
@@ -71,6 +71,8 @@ bool ftl_dtype_is_low(ftl_dtype t)
 
 ftl_dtype ftl_dtype_mem(ftl_dtype t)
 {
+	if (t == FTL_STRING)
+		return FTL_I64;
 	if (!ftl_dtype_is_low(t))
 		return t;
 	return get(t)->kind == I ? FTL_I8 : FTL_U8;

@@ -56,6 +56,23 @@ static ftl_status check_output(ftl_graph *g, ftl_node_id id, ftl_diag *d, uint32
 	return FTL_OK;
 }
 
+/* Strings are opaque: only ops that move elements or are made for them may see any. */
+static ftl_status check_strings(const ftl_graph *g, ftl_node_id id, ftl_diag *d)
+{
+	const ftl_node *n = ftl_node_get(g, id);
+
+	if (ftl_op_has(n->op, FTL_STRINGS))
+		return FTL_OK;
+	for (uint32_t k = 0; k < n->nin; k++)
+		if (n->in[k] && ftl_type_of(g, n->in[k])->dtype == FTL_STRING)
+			return ftl_fail_node(g, id, d, FTL_ERR_MODEL, "input %u holds strings, which it cannot take",
+					     k);
+	for (uint32_t k = 0; k < n->nout; k++)
+		if (ftl_type_of(g, n->out[k])->dtype == FTL_STRING)
+			return ftl_fail_node(g, id, d, FTL_ERR_MODEL, "output %u would hold strings", k);
+	return FTL_OK;
+}
+
 #define FEW_OUTPUTS 8
 
 ftl_status ftl_infer_node(ftl_graph *g, ftl_node_id id, ftl_diag *d)
@@ -81,7 +98,7 @@ ftl_status ftl_infer_node(ftl_graph *g, ftl_node_id id, ftl_diag *d)
 		return ftl_fail_node(g, id, d, FTL_ERR_LIMIT, "its result has more than %d axes", FTL_MAX_RANK);
 	for (uint32_t k = 0; k < nout; k++)
 		FTL_TRY(check_output(g, id, d, k));
-	return FTL_OK;
+	return check_strings(g, id, d);
 }
 
 ftl_status ftl_infer_graph(ftl_graph *g, ftl_diag *d)

@@ -113,6 +113,18 @@ static int hex_digit(char c)
 
 ftl_status ftl_lex_string(parser *p, const char **out)
 {
+	const char *at = p->s;
+	ftl_str s;
+
+	FTL_TRY(ftl_lex_bytes(p, &s));
+	if (memchr(s.p, 0, s.n))
+		return ftl_parse_fail(p, at, "bad escape in a string");
+	*out = s.p;
+	return FTL_OK;
+}
+
+ftl_status ftl_lex_bytes(parser *p, ftl_str *out)
+{
 	const char *start, *end;
 	char *buf;
 	size_t n = 0;
@@ -130,7 +142,7 @@ ftl_status ftl_lex_string(parser *p, const char **out)
 		} else if (c[1] == 'x') {
 			int hi = hex_digit(c[2]), lo = hi < 0 ? -1 : hex_digit(c[3]);
 
-			if (lo < 0 || (hi == 0 && lo == 0))
+			if (lo < 0)
 				return ftl_parse_fail(p, c, "bad escape in a string");
 			buf[n++] = (char)(hi * 16 + lo);
 			c += 4;
@@ -144,6 +156,6 @@ ftl_status ftl_lex_string(parser *p, const char **out)
 		}
 	}
 	p->s = end + 1;
-	*out = buf;
+	*out = (ftl_str){buf, n};
 	return FTL_OK;
 }

@@ -30,6 +30,7 @@ struct count_first_ {
 #define DEFAULT_dtype(x) (x), NULL
 #define DEFAULT_str(x) 0, (x)
 #define DEFAULT_ints(x) 0, NULL
+#define DEFAULT_strs(x) 0, NULL
 #define DEFAULT_floats(x) 0, NULL
 #define DEFAULT_dims(x) 0, NULL
 #define DEFAULT_blob(x) 0, NULL
@@ -94,6 +95,7 @@ void *ftl_attrs_default(ftl_graph *g, ftl_op op)
 		case FTL_ATTR_ints:
 		case FTL_ATTR_floats:
 		case FTL_ATTR_dims:
+		case FTL_ATTR_strs:
 		case FTL_ATTR_blob: break; /* zeroed memory is the empty list */
 		}
 	}
@@ -117,6 +119,15 @@ static bool blob_eq(const ftl_blob *a, const ftl_blob *b)
 	       (!a->data || !b->data || memcmp(a->data, b->data, a->bytes) == 0);
 }
 
+static bool strs_eq(const ftl_strs *x, const ftl_strs *y)
+{
+	bool same = x->n == y->n;
+
+	for (uint32_t i = 0; same && x->v != y->v && i < x->n; i++)
+		same = x->v[i].n == y->v[i].n && memcmp(x->v[i].p, y->v[i].p, x->v[i].n) == 0;
+	return same;
+}
+
 static bool attr_eq(const ftl_attr_desc *d, const void *a, const void *b)
 {
 	switch (d->kind) {
@@ -137,6 +148,7 @@ static bool attr_eq(const ftl_attr_desc *d, const void *a, const void *b)
 		const ftl_dims *x = a, *y = b;
 		return list_eq(x->v, x->n, y->v, y->n, sizeof *x->v);
 	}
+	case FTL_ATTR_strs: return strs_eq(a, b);
 	case FTL_ATTR_blob: return blob_eq(*(const ftl_attr_blob *)a, *(const ftl_attr_blob *)b);
 	}
 	return false;
@@ -176,6 +188,13 @@ static uint64_t attr_hash(const ftl_attr_desc *d, const void *p, uint64_t seed)
 	case FTL_ATTR_floats:
 		return hash_list(((const ftl_floats *)p)->v, ((const ftl_floats *)p)->n, sizeof(double), seed);
 	case FTL_ATTR_dims: return hash_list(((const ftl_dims *)p)->v, ((const ftl_dims *)p)->n, sizeof(ftl_dim), seed);
+	case FTL_ATTR_strs: {
+		const ftl_strs *l = p;
+
+		for (uint32_t i = 0; i < l->n; i++)
+			seed = ftl_hash(l->v[i].p, l->v[i].n, seed + i);
+		return seed + l->n;
+	}
 	case FTL_ATTR_blob: {
 		const ftl_blob *b = *(const ftl_attr_blob *)p;
 		uint64_t h = b ? ftl_blob_hash(b) : 0;
@@ -209,6 +228,7 @@ bool ftl_attr_is_default(const ftl_attr_desc *d, const void *attrs)
 	case FTL_ATTR_ints: return ((const ftl_ints *)p)->n == 0;
 	case FTL_ATTR_floats: return ((const ftl_floats *)p)->n == 0;
 	case FTL_ATTR_dims: return ((const ftl_dims *)p)->n == 0;
+	case FTL_ATTR_strs: return ((const ftl_strs *)p)->n == 0;
 	case FTL_ATTR_blob: return *(const ftl_attr_blob *)p == NULL;
 	}
 	return true;

@@ -42,7 +42,8 @@ bool ftl_lex_take_word(parser *p, const char *word); /* word, if it is next and 
 ftl_status ftl_lex_want(parser *p, char c);
 ftl_status ftl_lex_token(parser *p, const char *what, const char **out, size_t *out_n); /* [A-Za-z0-9_.+-]+ */
 ftl_status ftl_lex_name(parser *p, char sigil, const char **out); /* %name or @name, without the sigil; @"any" too */
-ftl_status ftl_lex_string(parser *p, const char **out);
+ftl_status ftl_lex_string(parser *p, const char **out);           /* without NUL inside */
+ftl_status ftl_lex_bytes(parser *p, ftl_str *out);
 
 /* parse_type.c */
 ftl_status ftl_parse_type(parser *p, ftl_type *out);

@@ -240,6 +240,9 @@ static ftl_status parse_value(parser *p, const ftl_attr_desc *d, void *a)
 	case FTL_ATTR_dims:
 		PARSE_LIST(p, ftl_dim, ((ftl_dims *)a)->n, ((ftl_dims *)a)->v, parse_dim_or_none);
 		return FTL_OK;
+	case FTL_ATTR_strs:
+		PARSE_LIST(p, ftl_str, ((ftl_strs *)a)->n, ((ftl_strs *)a)->v, ftl_lex_bytes);
+		return FTL_OK;
 	case FTL_ATTR_blob:
 		if (!ftl_lex_take_word(p, "blob"))
 			return ftl_parse_fail(p, p->s, "expected blob");

@@ -160,6 +160,16 @@ static void print_attr(printer *p, const ftl_attr_desc *d, const void *attrs)
 		ftl_text_add(p->t, "]");
 		break;
 	}
+	case FTL_ATTR_strs: {
+		const ftl_strs *l = a;
+
+		for (uint32_t i = 0; i < l->n; i++) {
+			ftl_text_add(p->t, i ? "," : "[");
+			ftl_text_quoted_n(p->t, l->v[i].p, l->v[i].n);
+		}
+		ftl_text_add(p->t, "]");
+		break;
+	}
 	case FTL_ATTR_blob: print_blob(p, *(const ftl_attr_blob *)a); break;
 	}
 }

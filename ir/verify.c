@@ -122,6 +122,7 @@ static ftl_status check_attrs(verifier *v, const ftl_node *n)
 		case FTL_ATTR_str: ok = *(const ftl_attr_str *)a != NULL; break;
 		case FTL_ATTR_ints: ok = ((const ftl_ints *)a)->n == 0 || ((const ftl_ints *)a)->v; break;
 		case FTL_ATTR_floats: ok = ((const ftl_floats *)a)->n == 0 || ((const ftl_floats *)a)->v; break;
+		case FTL_ATTR_strs: ok = ((const ftl_strs *)a)->n == 0 || ((const ftl_strs *)a)->v; break;
 		case FTL_ATTR_dims:
 			FTL_TRY(check_dims(v, ((const ftl_dims *)a)->v, ((const ftl_dims *)a)->n, true, d->name));
 			break;

@@ -398,6 +398,12 @@ static ftl_iregion *read_only_region(ftl_iregion *r, const void *data, size_t by
 	return r;
 }
 
+/* Strings outlive the run, as its results do. */
+static void *string_chunk(void *run, size_t bytes)
+{
+	return ftl_arena_alloc(((ftl_irun *)run)->arena, bytes);
+}
+
 static void set_up(ftl_irun *r)
 {
 	const ftl_kmodule *m = r->m;
@@ -412,6 +418,7 @@ static void set_up(ftl_irun *r)
 	for (uint32_t k = 0; k < m->blobs.n; k++)
 		read_only_region(&r->blobs[k], m->blobs.v[k]->data, m->blobs.v[k]->bytes);
 	r->heap = ftl_iheap_new(r->arena);
+	ftl_string_memory_init(&r->strings, string_chunk, r);
 }
 
 static void run_module(ftl_irun *r)

@@ -71,6 +71,7 @@ typedef struct ftl_irun {
 	ftl_iregion **bufs; /* before the memory plan: each buffer by itself, made when it is first asked for */
 	ftl_iregion workspace;
 	ftl_iheap *heap;
+	ftl_string_memory strings;
 	int64_t budget; /* jumps back that are left */
 	int64_t error;  /* message of a check that failed in a kernel */
 } ftl_irun;

@@ -228,6 +228,24 @@ FN(offset)
 	return c + 1;
 }
 
+/* ---- strings: what a string's number means is not checked; only what lowering made gets here ---- */
+
+FN(addr)
+{
+	const ftl_iptr *p = FTL_IREG(ftl_iptr, c->a);
+
+	*FTL_IREG(int64_t, c->dst) = (int64_t)((uintptr_t)p->region->base + (uint64_t)p->off);
+	return c + 1;
+}
+
+FN(call)
+{
+	int64_t x = *FTL_IREG(int64_t, c->a), y = *FTL_IREG(int64_t, c->b), z = *FTL_IREG(int64_t, c->c);
+
+	*FTL_IREG(int64_t, c->dst) = ftl_string_fns[c->imm]((void *)&f->run->strings, x, y, z);
+	return c + 1;
+}
+
 ftl_ifn ftl_interp_memory(const ftl_kfunc *f, const ftl_kinst *i)
 {
 	bool load = i->op == FTL_K_load;
@@ -241,6 +259,8 @@ ftl_ifn ftl_interp_memory(const ftl_kfunc *f, const ftl_kinst *i)
 	case FTL_K_copy: return copy_memory;
 	case FTL_K_zero: return zero_memory;
 	case FTL_K_offset: return offset;
+	case FTL_K_addr: return addr;
+	case FTL_K_call: return call;
 	case FTL_K_load:
 	case FTL_K_store: break;
 	default: return NULL;

@@ -88,6 +88,21 @@ ftl_kv ftl_k_loadn(ftl_kb *b, ftl_dtype mem, ftl_kv ptr, ftl_kv index, ftl_kv co
 	return ftl_kb_emit(b, (ftl_kinst){.op = FTL_K_loadn, .type = FTL_KT(mem, lanes), .a = {ptr, index, count}});
 }
 
+ftl_kv ftl_k_addr(ftl_kb *b, ftl_kv ptr)
+{
+	assert(is(b, ptr, FTL_KT_PTR));
+	return ftl_kb_pure(b, (ftl_kinst){.op = FTL_K_addr, .type = FTL_KT_I64, .a = {ptr}});
+}
+
+ftl_kv ftl_k_call(ftl_kb *b, ftl_string_call fn, ftl_kv x, ftl_kv y, ftl_kv z)
+{
+	ftl_kv none = ftl_k_i64(b, 0);
+
+	assert(is(b, x, FTL_KT_I64) && (!y || is(b, y, FTL_KT_I64)) && (!z || is(b, z, FTL_KT_I64)));
+	return ftl_kb_pure(
+		b, (ftl_kinst){.op = FTL_K_call, .type = FTL_KT_I64, .a = {x, y ? y : none, z ? z : none}, .imm = fn});
+}
+
 void ftl_k_storen(ftl_kb *b, ftl_kv ptr, ftl_kv index, ftl_kv value, ftl_kv count)
 {
 	assert(is(b, ptr, FTL_KT_PTR) && is(b, count, FTL_KT_I64));

@@ -134,6 +134,18 @@ static ftl_status number_imm(struct parser *p, ftl_kinst *i)
 	return FTL_OK;
 }
 
+static ftl_status called(struct parser *p, ftl_kinst *i)
+{
+	const char *name, *at;
+
+	ftl_klex_peek(LEX);
+	at = LEX->s;
+	FTL_TRY(kernel_name(p, &name));
+	while (i->imm < FTL_STRING_CALLS && strcmp(ftl_string_info_get((int)i->imm)->name, name) != 0)
+		i->imm++;
+	return i->imm < FTL_STRING_CALLS ? FTL_OK : ftl_klex_fail(LEX, at, "there is no function @%s", name);
+}
+
 /* What stands after the op's name, up to the result type. */
 static ftl_status arguments(struct parser *p, ftl_kinst *i)
 {
@@ -165,6 +177,7 @@ static ftl_status arguments(struct parser *p, ftl_kinst *i)
 		FTL_TRY(ftl_klex_want(LEX, ','));
 		break;
 	case FTL_K_launch: return parse_launch(p, i);
+	case FTL_K_call: FTL_TRY(called(p, i)); break;
 	default: break;
 	}
 	FTL_TRY(operands(p, i, 0));
@@ -191,6 +204,8 @@ static ftl_ktype derived(const struct parser *p, const ftl_kinst *i)
 
 	switch ((ftl_kop)i->op) {
 	case FTL_K_grid:
+	case FTL_K_addr:
+	case FTL_K_call:
 	case FTL_K_in_dim: return FTL_KT_I64;
 	case FTL_K_offset:
 	case FTL_K_in_ptr:

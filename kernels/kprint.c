@@ -117,7 +117,7 @@ static void operands(struct printer *p, const ftl_kinst *i, int from)
 static bool shows_type(const ftl_kinst *i)
 {
 	return i->type.elem && i->type.elem != FTL_PTR && i->op != FTL_K_grid && i->op != FTL_K_for &&
-	       i->op != FTL_K_in_dim;
+	       i->op != FTL_K_in_dim && i->op != FTL_K_addr && i->op != FTL_K_call;
 }
 
 static void memory(struct printer *p, const ftl_kinst *i)
@@ -161,6 +161,7 @@ static void body_text(struct printer *p, const ftl_kinst *i)
 		}
 		ftl_text_add(p->t, ") cost %lld", (long long)i->imm2);
 		return;
+	case FTL_K_call: ftl_text_add(p->t, " @%s", ftl_string_info_get((int)imm)->name); break;
 	default: break;
 	}
 	if (ftl_kop_get(i->op)->nargs > 0) {

@@ -50,8 +50,9 @@ static bool value_type_ok(ftl_ktype t)
 {
 	if (t.elem == FTL_PTR)
 		return t.lanes == 1;
-	/* low element types are those of inputs and outputs alone: code has their bytes */
-	return t.elem > FTL_NO_DTYPE && t.elem < FTL_PTR && !ftl_dtype_is_low(t.elem) && lanes_ok(t.lanes);
+	/* low element types and strings are those of inputs and outputs alone: code has their bytes, and i64 */
+	return t.elem > FTL_NO_DTYPE && t.elem < FTL_PTR && ftl_dtype_mem(t.elem) == (ftl_dtype)t.elem &&
+	       lanes_ok(t.lanes);
 }
 
 enum { INT = 1, FLOAT = 2, BOOLS = 4, HALF = 8, PTRS = 16 };
@@ -310,6 +311,12 @@ static ftl_status verify_own(const struct verifier *c, const ftl_kinst *i)
 		FTL_TRY(want(c, i, 0, FTL_KT_PTR));
 		FTL_TRY(want(c, i, 1, FTL_KT_PTR));
 		return want(c, i, 2, FTL_KT_I64);
+	case FTL_K_addr: FTL_TRY(want(c, i, 0, FTL_KT_PTR)); return want_result(c, i, FTL_KT_I64);
+	case FTL_K_call:
+		FTL_TRY(in_range(c, i, i->imm, FTL_STRING_CALLS, "function"));
+		for (int k = 0; k < 3; k++)
+			FTL_TRY(want(c, i, k, FTL_KT_I64));
+		return want_result(c, i, FTL_KT_I64);
 	case FTL_K_var: return want(c, i, 0, i->type);
 	case FTL_K_get:
 	case FTL_K_set:

@@ -105,7 +105,8 @@ ftl_status ftl_fold_node(ftl_pass *p, ftl_node_id id, size_t max_bytes, ftl_val 
 
 	*out_done = false;
 	for (uint32_t k = 0; k < nout; k++)
-		if (ftl_type_of(g, n->out[k])->enc || ftl_type_of(g, n->out[k])->seq || ftl_pinned(p, n->out[k]))
+		if (ftl_type_of(g, n->out[k])->enc || ftl_type_of(g, n->out[k])->seq || ftl_pinned(p, n->out[k]) ||
+		    ftl_type_of(g, n->out[k])->dtype == FTL_STRING) /* const has no strings */
 			return FTL_OK;
 	if (!ftl_op_has(n->op, FTL_PURE) || ftl_op_has(n->op, FTL_RANDOM | FTL_REGIONS) || nout > FEW_OUTPUTS ||
 	    !ftl_inputs_const(g, n) || !ftl_out_bytes(g, n, &bytes) || bytes > max_bytes ||

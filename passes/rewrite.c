@@ -121,7 +121,7 @@ static void inherit(const ftl_graph *g, void *to, ftl_op op, const ftl_node *fro
 		[FTL_ATTR_flag] = sizeof(ftl_attr_flag),     [FTL_ATTR_dtype] = sizeof(ftl_attr_dtype),
 		[FTL_ATTR_str] = sizeof(ftl_attr_str),       [FTL_ATTR_ints] = sizeof(ftl_attr_ints),
 		[FTL_ATTR_floats] = sizeof(ftl_attr_floats), [FTL_ATTR_dims] = sizeof(ftl_attr_dims),
-		[FTL_ATTR_blob] = sizeof(ftl_attr_blob),
+		[FTL_ATTR_blob] = sizeof(ftl_attr_blob),     [FTL_ATTR_strs] = sizeof(ftl_attr_strs),
 	};
 
 	for (unsigned i = 0; i < a->nattr; i++) {

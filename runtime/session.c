@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/string_calls.h"
 #include "runtime/cpu.h"
 
 #define ALIGN 64
@@ -31,6 +32,7 @@ struct ftl_session {
 	void *workspace;
 	size_t workspace_cap;
 	block *lists[LISTS];
+	ftl_string_memory strings;
 };
 
 /* Big blocks in huge pages: streams over tens of megabytes are bound by address translation otherwise. */
@@ -250,6 +252,12 @@ static void keep_outputs(ftl_session *s, const ftl_io *out)
 {
 	block *b;
 
+	/* strings that the outputs may name */
+	for (char *p = s->strings.chunks, *next; p; p = next) {
+		memcpy(&next, p, sizeof next);
+		list_remove(s, (block *)(void *)p - 1);
+		list_add(s, (block *)(void *)p - 1, OUTPUT);
+	}
 	for (size_t k = 0; k < s->desc.nout; k++) {
 		b = block_of_output(s, out[k].data, IN_USE);
 		if (b) {
@@ -283,12 +291,14 @@ ftl_status ftl_session_run(ftl_session *s, const ftl_io *in, ftl_io *out, ftl_di
 		.user = s,
 		.alloc = hook_alloc,
 		.free = hook_free,
+		.strings = (void *)&s->strings,
 		.parallel = s->desc.pool && ftl_pool_threads(s->desc.pool) > 1 ? hook_parallel : NULL,
 	};
 	int64_t msg;
 
 	while (s->lists[OUTPUT])
 		retire(s, s->lists[OUTPUT]);
+	ftl_string_memory_init(&s->strings, hook_alloc, s);
 	s->over_limit = false;
 	s->runs++;
 	FTL_TRY(ensure_workspace(s, &run, d));

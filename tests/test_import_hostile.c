@@ -84,8 +84,14 @@ static void sizes_that_lie_are_refused(void **state)
 	bad(f, FTL_ERR_MODEL, "has no data");
 	t->dims[0] = 4;
 	t->has_raw_data = true;
+	t->data_type = 14;
+	bad(f, FTL_ERR_UNSUPPORTED, "element type complex64");
 	t->data_type = 8;
-	bad(f, FTL_ERR_UNSUPPORTED, "element type string");
+	bad(f, FTL_ERR_MODEL, "strings cannot be raw");
+	t->has_raw_data = false;
+	bad(f, FTL_ERR_MODEL, "length does not match its dims");
+	t->dims[0] = 1 << 30;
+	bad(f, FTL_ERR_MODEL, "length does not match its dims");
 }
 
 static ftl_status_code try_file(fix *f, const char *path)

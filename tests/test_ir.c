@@ -354,6 +354,8 @@ static void constants_answer_questions(void **state)
 			ftl_elem_set((ftl_dtype)t, buf, 1, big[i]);
 			double back = ftl_elem_get((ftl_dtype)t, buf, 1);
 
+			if (t == FTL_STRING)
+				continue;
 			if (ftl_dtype_is_int((ftl_dtype)t))
 				assert_true(i == 0 ? back > 100 : i == 1 ? back <= 0 : back == 0);
 			else if (t != FTL_BOOL)

@@ -239,6 +239,23 @@ static void print_store(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 	}
 }
 
+/* Functions on strings, with the parts of their text that they need. */
+static void print_call(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
+{
+	const ftl_string_info *info = ftl_string_info_get((int)i->imm);
+	const char *const sections[] = {"core", info->section};
+
+	for (size_t k = 0; k < FTL_COUNT(sections); k++) {
+		size_t n;
+		const char *text = ftl_string_text(sections[k], &n);
+
+		if (ftl_ce_once(e, ftl_ce_str(e, "strings %s", sections[k])))
+			ftl_text_bytes(&e->helpers, text, n);
+	}
+	ftl_ce_line(e, "const int64_t v%u = fettle_str_%s(run->strings, %s, %s, %s);", v, info->name,
+		    ftl_ce_ref(e, i->a[0]), ftl_ce_ref(e, i->a[1]), ftl_ce_ref(e, i->a[2]));
+}
+
 bool ftl_ce_memory(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 {
 	switch ((ftl_kop)i->op) {
@@ -272,6 +289,10 @@ bool ftl_ce_memory(ftl_ce *e, ftl_kv v, const ftl_kinst *i)
 			ftl_ce_line(e, "_Alignas(64) unsigned char s%u[%lld];", v, (long long)i->imm);
 		ftl_ce_line(e, "unsigned char *const v%u = (unsigned char *)s%u;", v, v);
 		return true;
+	case FTL_K_addr:
+		ftl_ce_line(e, "const int64_t v%u = (int64_t)(uintptr_t)%s;", v, ftl_ce_ref(e, i->a[0]));
+		return true;
+	case FTL_K_call: print_call(e, v, i); return true;
 	case FTL_K_offset:
 		ftl_ce_line(e, "unsigned char *const v%u = %s + %s;", v, ftl_ce_ref(e, i->a[0]),
 			    ftl_ce_ref(e, i->a[1]));

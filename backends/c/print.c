@@ -22,6 +22,7 @@ static const ftl_celem elems[FTL_PTR + 1] = {
 	[FTL_U16] = {"u16", "uint16_t", "", "uint32_t", 2, FTL_I16, FTL_U16},
 	[FTL_U32] = {"u32", "uint32_t", "", "uint32_t", 4, FTL_I32, FTL_U32},
 	[FTL_U64] = {"u64", "uint64_t", "", "uint64_t", 8, FTL_I64, FTL_U64},
+	[FTL_STRING] = {"string", "int64_t", "", "uint64_t", 8, FTL_I64, FTL_U64},
 	[FTL_BOOL] = {"bool", "bool", "", "uint32_t", 1, FTL_I8, FTL_U8},
 	[FTL_PTR] = {"ptr", "unsigned char *", "", "", 8, FTL_I64, FTL_U64},
 };
@@ -508,6 +509,8 @@ static void print_file(ftl_ce *e, const ftl_artifact *a, ftl_text *t)
 		     a->name);
 	ftl_text_add(t, "#include <math.h>\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include "
 			"<string.h>\n");
+	if (ftl_map_get(e->seen, "strings number"))
+		ftl_text_add(t, "#include <errno.h>\n#include <stdio.h>\n#include <stdlib.h>\n");
 	if (e->x86)
 		ftl_text_add(t, "#if defined(__x86_64__) || defined(__i386__)\n#include <immintrin.h>\n#endif\n");
 	ftl_text_add(

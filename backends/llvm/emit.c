@@ -68,7 +68,8 @@ static void make_types(ftl_le *l)
 	for (int i = 0; i < 8; i++)
 		fields[i] = l->ptr;
 	fields[8] = l->i64;
-	l->run_type = LLVMStructTypeInContext(l->c, fields, 9, false);
+	fields[9] = l->ptr;
+	l->run_type = LLVMStructTypeInContext(l->c, fields, 10, false);
 	params[0] = params[1] = l->ptr;
 	params[2] = params[3] = l->i64;
 	l->kernel_type = LLVMFunctionType(l->void_, params, 4, false);

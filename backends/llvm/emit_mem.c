@@ -215,6 +215,20 @@ static LLVMValueRef emit_prefetch(ftl_le *l, const ftl_kinst *in)
 	return ftl_le_intrinsic(l, "llvm.prefetch", &over, 1, a, 4);
 }
 
+/* A function of base/string_fns.h, by its number in the run's table. */
+static LLVMValueRef emit_call(ftl_le *l, const ftl_kinst *in)
+{
+	LLVMTypeRef types[4] = {l->ptr, l->i64, l->i64, l->i64};
+	LLVMValueRef strings = LLVMBuildLoad2(l->b, l->ptr, LLVMBuildStructGEP2(l->b, l->run_type, l->run, 9, ""), "");
+	LLVMValueRef table = LLVMBuildLoad2(l->b, l->ptr, strings, ""), index = ftl_le_i64(l, in->imm),
+		     a[4] = {strings};
+	LLVMValueRef fn = LLVMBuildLoad2(l->b, l->ptr, LLVMBuildGEP2(l->b, l->ptr, table, &index, 1, ""), "");
+
+	for (int k = 0; k < 3; k++)
+		a[k + 1] = ftl_le_val(l, in->a[k]);
+	return LLVMBuildCall2(l->b, LLVMFunctionType(l->i64, types, 4, false), fn, a, 4, "");
+}
+
 LLVMValueRef ftl_le_memory(ftl_le *l, const ftl_kinst *in)
 {
 	LLVMValueRef x;
@@ -231,6 +245,8 @@ LLVMValueRef ftl_le_memory(ftl_le *l, const ftl_kinst *in)
 	case FTL_K_zero:
 		return LLVMBuildMemSet(l->b, ftl_le_val(l, in->a[0]), LLVMConstInt(l->i8, 0, false),
 				       ftl_le_val(l, in->a[1]), 1);
+	case FTL_K_addr: return LLVMBuildPtrToInt(l->b, ftl_le_val(l, in->a[0]), l->i64, "");
+	case FTL_K_call: return emit_call(l, in);
 	case FTL_K_offset:
 		x = ftl_le_val(l, in->a[1]);
 		return LLVMBuildGEP2(l->b, l->i8, ftl_le_val(l, in->a[0]), &x, 1, "");

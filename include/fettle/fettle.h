@@ -92,7 +92,8 @@ typedef enum fettle_dtype {
 	FETTLE_I4,
 	FETTLE_U4,
 	FETTLE_I2,
-	FETTLE_U2
+	FETTLE_U2,
+	FETTLE_STRING /* const char *: bytes, usually UTF-8, that end with a NUL */
 } fettle_dtype;
 
 const char *fettle_dtype_name(fettle_dtype t); /* "f32" */
@@ -106,7 +107,10 @@ typedef enum fettle_kind {
 	FETTLE_OPTIONAL_SEQUENCE /* a sequence, or none */
 } fettle_kind;
 
-/* Elements in C order. 16-byte alignment of data is enough. */
+/* Elements in C order. 16-byte alignment of data is enough.
+ * Strings: data points to as many `const char *`, each to NUL-terminated bytes, and bytes counts the pointers. An input's
+ * strings are copied when the run begins (NULL is ""); an output's are the session's, until its next run or its end, also
+ * where the memory of the pointers is the caller's. */
 typedef struct fettle_tensor {
 	const char *name; /* may be NULL */
 	fettle_dtype dtype;
@@ -120,7 +124,7 @@ typedef struct fettle_tensor {
 	bool none; /* an optional without element */
 } fettle_tensor;
 
-/* Element k as a number; smaller floats are widened, 64-bit integers rounded. k is not checked. */
+/* Element k as a number (0 for strings); smaller floats are widened, 64-bit integers rounded. k is not checked. */
 double fettle_tensor_value(const fettle_tensor *t, size_t k);
 /* The same for writing; rounds to the type. */
 void fettle_tensor_set(const fettle_tensor *t, size_t k, double value);
@@ -128,7 +132,8 @@ void fettle_tensor_set(const fettle_tensor *t, size_t k, double value);
 bool fettle_tensor_count(const fettle_tensor *t, size_t *out_count);
 
 /* Tensor files: .npy (one tensor), .npz (named), .pb (an ONNX TensorProto, SequenceProto or OptionalProto; an optional
- * tensor reads as a sequence of one, which look the same). Read ones own their memory. */
+ * tensor reads as a sequence of one, which look the same). Read ones own their memory. Strings are
+ * only in .pb files, and refused where they have a NUL inside. */
 typedef struct fettle_tensors fettle_tensors;
 FETTLE_CHECK fettle_status fettle_tensors_read(const char *path, fettle_error *e, fettle_tensors **out);
 size_t fettle_tensors_count(const fettle_tensors *t);

@@ -189,6 +189,8 @@ ftl_status ftl_infer_op_scatter_elements(ftl_infer *f)
 	int axis;
 
 	FTL_TRY(ftl_hook_args(f, 3));
+	if (ftl_infer_in(f, 0)->dtype == FTL_STRING && strcmp(a->reduction, "none") != 0)
+		return ftl_infer_fail(f, "strings cannot be reduced");
 	FTL_TRY(check_elements(f, a->axis, &axis));
 	FTL_TRY(check_reduction(f, a->reduction));
 	index = ftl_infer_in(f, 1);
@@ -213,6 +215,8 @@ ftl_status ftl_infer_op_scatter_nd(ftl_infer *f)
 	int k, lead;
 
 	FTL_TRY(ftl_hook_args(f, 3));
+	if (ftl_infer_in(f, 0)->dtype == FTL_STRING && strcmp(a->reduction, "none") != 0)
+		return ftl_infer_fail(f, "strings cannot be reduced");
 	FTL_TRY(check_reduction(f, a->reduction));
 	x = ftl_infer_in(f, 0);
 	index = ftl_infer_in(f, 1);

@@ -289,6 +289,8 @@ ftl_status ftl_infer_op_pad(ftl_infer *f)
 		FTL_TRY(ftl_hook_want_same(f, 0, 1));
 		FTL_TRY(ftl_hook_want_one(f, 1, "the value"));
 	}
+	if (x->dtype == FTL_STRING && mode == 0 && !ftl_infer_has(f, 1))
+		return ftl_infer_fail(f, "strings need a value to pad with");
 	if (n == 0 && ftl_infer_has(f, 2)) {
 		FTL_TRY(ftl_hook_vector(f, 2, "pads", FTL_COUNT(vec), &n, vec));
 		pads = vec;

@@ -299,8 +299,13 @@ ftl_kv ftl_lo_ptr(ftl_lo *lo, ftl_val v)
 		return s->ptr;
 	blob = ftl_const_blob(lo->g, v);
 	if (blob)
-		return ftl_k_blob(&lo->main, ftl_kmodule_blob(lo->m, blob)); /* not kept: it must dominate its uses */
+		return ftl_lo_blob(lo, blob); /* not kept: it must dominate its uses */
 	return make_memory(lo, v);
+}
+
+ftl_kv ftl_lo_blob(ftl_lo *lo, const ftl_blob *blob)
+{
+	return ftl_k_blob(&lo->main, ftl_kmodule_blob(lo->m, blob));
 }
 
 const ftl_blob *ftl_lo_packed(ftl_lo *lo, const uint64_t *key, const ftl_blob *put)
@@ -519,6 +524,41 @@ static void bind_sequences(ftl_lo *lo)
 			ftl_seq_check_input(lo, body->params.v[i]);
 }
 
+/* The caller's strings are addresses of NUL-terminated bytes: the run works on copies that know their size. */
+static ftl_status take_strings(ftl_lo *lo)
+{
+	const ftl_region *body = ftl_region_get(lo->g, lo->g->body);
+
+	for (uint32_t i = 0; i < body->params.n; i++) {
+		ftl_lo_value *val = &lo->val[body->params.v[i]];
+		const ftl_type *t = ftl_type_of(lo->g, body->params.v[i]);
+		ftl_kv own, h;
+		ftl_kscope s;
+		ftl_kern *k;
+		ftl_kb *b;
+
+		if (t->dtype != FTL_STRING)
+			continue;
+		if (t->seq)
+			return ftl_fail(
+				lo->diag, FTL_ERR_UNSUPPORTED,
+				"input \"%s\": a sequence or optional of strings cannot be an input of the model",
+				ftl_value_get(lo->g, body->params.v[i])->name);
+		own = ftl_lo_storage(lo, t, &val->buf);
+		k = ftl_kern_begin(lo, 0, "strings");
+		b = ftl_kern_b(k);
+		s = ftl_k_for(b, ftl_k_i64(b, 0), ftl_kern_dim(k, ftl_type_numel(lo->g, t)), 1);
+		h = ftl_k_load(b, FTL_I64, ftl_kern_arg(k, val->ptr), s.index, 1);
+		h = ftl_k_call(b, FTL_STRING_take, h, 0, 0);
+		ftl_k_check(b, ftl_k2(b, FTL_K_ne, h, ftl_k_i64(b, 0)), 1);
+		ftl_k_store(b, ftl_kern_arg(k, own), s.index, h);
+		ftl_k_end(b, &s);
+		ftl_kern_launch(k, ftl_k_i64(&lo->main, 1), 1000);
+		val->ptr = own;
+	}
+	return FTL_OK;
+}
+
 /* A result is made right in the caller's memory if its root is computed in the body and only one result wants it. */
 static void assign_outputs(ftl_lo *lo)
 {
@@ -606,6 +646,7 @@ ftl_status ftl_lower(ftl_arena *arena, const ftl_graph *g, const ftl_lower_optio
 	bind_inputs(lo);
 	lo->m->prologue = lo->main.block->insts.n;
 	bind_sequences(lo);
+	FTL_TRY(take_strings(lo));
 	FTL_TRY(ftl_lo_region(lo, g->body));
 	finish_outputs(lo);
 	ftl_lo_region_end(lo, lo->inner);

@@ -15,7 +15,7 @@ ftl_kern *ftl_kern_begin(ftl_lo *lo, ftl_node_id id, const char *what)
 	k->lo = lo;
 	k->node = id;
 	k->f = ftl_kfunc_new(lo->scratch, "", false);
-	k->f->note = ftl_arena_printf(lo->scratch, "%s: %s", what, n->loc);
+	k->f->note = ftl_arena_printf(lo->scratch, "%s: %s", what, id ? n->loc : "inputs");
 	ftl_kb_init(&k->b, lo->scratch, k->f);
 	lo->building++;
 	return k;

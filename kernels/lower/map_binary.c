@@ -24,7 +24,6 @@ MAP_2(add, FTL_K_add, 0, 1)
 MAP_2(sub, FTL_K_sub, 0, 1)
 MAP_2(mul, FTL_K_mul, 0, 1)
 MAP_2(div, FTL_K_div, 0, 1) /* integers truncate, x/0 = 0 */
-MAP_2(eq, FTL_K_eq, 0, 1)
 MAP_2(lt, FTL_K_lt, 0, 1)
 MAP_2(le, FTL_K_le, 0, 1)
 MAP_2(gt, FTL_K_lt, 1, 0)
@@ -32,6 +31,16 @@ MAP_2(ge, FTL_K_le, 1, 0)
 MAP_2(and, FTL_K_and, 0, 1) /* logical and bitwise: bools are single bits */
 MAP_2(or, FTL_K_or, 0, 1)
 MAP_2(xor, FTL_K_xor, 0, 1)
+
+/* Strings are equal when their bytes are. */
+ftl_kv ftl_map_eq(ftl_kern *k, const ftl_node *n, const ftl_kv *x)
+{
+	ftl_kb *b = ftl_kern_b(k);
+
+	if (ftl_type_of(ftl_lo_graph(ftl_kern_lo(k)), n->in[0])->dtype == FTL_STRING)
+		return ftl_k2(b, FTL_K_ne, ftl_u_call(b, FTL_STRING_eq, x[0], x[1], 0), ftl_k_i64(b, 0));
+	return ftl_k2(b, FTL_K_eq, x[0], x[1]);
+}
 
 /* fmod: sign of the dividend. Otherwise Python's: r = rem(x, y), moved by y where r and y differ in sign. */
 ftl_kv ftl_map_mod(ftl_kern *k, const ftl_node *n, const ftl_kv *x)

@@ -147,6 +147,7 @@ typedef struct uniq {
 	ftl_kern *k;
 	ftl_kb *b;
 	ftl_val x;
+	bool strings;
 	slices s;
 	ftl_kv perm, tmp, first, count, inverse; /* i64[dim] each */
 } uniq;
@@ -163,11 +164,14 @@ static ftl_kv slice_elem(const uniq *u, ftl_kv slice, ftl_kv e)
 }
 
 /* x < y, NaN after everything else, so that NaNs are equal to each other */
-static ftl_kv elem_less(ftl_kb *b, ftl_kv x, ftl_kv y)
+static ftl_kv elem_less(const uniq *u, ftl_kv x, ftl_kv y)
 {
+	ftl_kb *b = u->b;
 	ftl_dtype t = (ftl_dtype)ftl_ktype_of(b->f, x).elem;
 	ftl_kv less;
 
+	if (u->strings)
+		return ftl_k2(b, FTL_K_lt, ftl_k_call(b, FTL_STRING_cmp, x, y, 0), ftl_k_i64(b, 0));
 	if (t == FTL_BOOL)
 		return ftl_k2(b, FTL_K_and, ftl_k1(b, FTL_K_not, x), y);
 	less = ftl_k2(b, FTL_K_lt, x, y);
@@ -187,8 +191,8 @@ static ftl_kv compare(const uniq *u, ftl_kv p, ftl_kv q)
 
 	x = slice_elem(u, p, f.index);
 	y = slice_elem(u, q, f.index);
-	less = elem_less(b, x, y);
-	more = elem_less(b, y, x);
+	less = elem_less(u, x, y);
+	more = elem_less(u, y, x);
 	ftl_k_set(b, r, ftl_k2(b, FTL_K_sub, ftl_k_cast(b, more, FTL_I64), ftl_k_cast(b, less, FTL_I64)));
 	ftl_k_break(b, ftl_k2(b, FTL_K_or, less, more));
 	ftl_k_end(b, &f);
@@ -291,6 +295,7 @@ ftl_status ftl_nest_unique(ftl_lo *lo, ftl_node_id id)
 	u = (uniq){k,
 		   b,
 		   n->in[0],
+		   ftl_type_of(g, n->in[0])->dtype == FTL_STRING,
 		   s,
 		   ftl_kern_arg(k, space[0]),
 		   ftl_kern_arg(k, space[1]),

@@ -315,3 +315,25 @@ int64_t ftl_u_cost(const ftl_lo *lo, ftl_dim d, int64_t per)
 	ftl_dim_is_const(st_of(lo), d, &n);
 	return __builtin_mul_overflow(n, per, &r) || r < 1 ? per : r;
 }
+
+ftl_kv ftl_u_call(ftl_kb *b, ftl_string_call fn, ftl_kv x, ftl_kv y, ftl_kv z)
+{
+	ftl_kv in[3] = {x, y, z}, out = 0;
+	int lanes = 1;
+
+	for (int k = 0; k < 3; k++)
+		if (in[k] && ftl_ktype_of(b->f, in[k]).lanes > lanes)
+			lanes = ftl_ktype_of(b->f, in[k]).lanes;
+	if (lanes == 1)
+		return ftl_k_call(b, fn, x, y, z);
+	for (int l = 0; l < lanes; l++) {
+		ftl_kv a[3] = {0}, r;
+
+		for (int k = 0; k < 3; k++)
+			if (in[k])
+				a[k] = ftl_ktype_of(b->f, in[k]).lanes > 1 ? ftl_k_extract(b, in[k], l) : in[k];
+		r = ftl_k_call(b, fn, a[0], a[1], a[2]);
+		out = l == 0 ? ftl_k_splat(b, r, lanes) : ftl_k_insert(b, out, r, l);
+	}
+	return out;
+}

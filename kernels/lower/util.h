@@ -50,6 +50,9 @@ void ftl_u_row(ftl_kern *k, ftl_kv n, int width, void (*body)(void *user, ftl_kv
 /* Indices of the axes of t that mask names, from the grid index; the others stay. */
 void ftl_u_grid_index(ftl_kern *k, const ftl_type *t, uint32_t mask, ftl_kv linear, ftl_kv *idx);
 
+/* A function on strings of each lane; the widest operand decides how many there are. y, z may be 0. */
+ftl_kv ftl_u_call(ftl_kb *b, ftl_string_call fn, ftl_kv x, ftl_kv y, ftl_kv z);
+
 /* ---- program code ---- */
 /* Do all symbols of d have values? */
 bool ftl_u_known(const ftl_lo *lo, ftl_dim d);
@@ -67,10 +70,10 @@ void ftl_u_check_eq(ftl_lo *lo, const ftl_node *n, ftl_dim a, ftl_dim b, const c
 void ftl_u_check_le(ftl_lo *lo, const ftl_node *n, ftl_dim a, ftl_dim b, const char *reason);
 void ftl_u_check_bcast(ftl_lo *lo, const ftl_node *n, ftl_val v,
 		       const ftl_type *t); /* v broadcasts to t from the right */
-/* ... dim is not 0, or there is nothing (count = 0) to look up in it */
-void ftl_u_check_nonempty(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_dim count);
 /* The program learns that dim (a symbol, or what is known of it) is the i64 at ptr. */
 void ftl_u_bind_count(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_kv ptr);
+/* ... dim is not 0, or there is nothing (count = 0) to look up in it */
+void ftl_u_check_nonempty(ftl_lo *lo, const ftl_node *n, ftl_dim dim, ftl_dim count);
 /* Copy all elements of v to out, which has as many bytes. */
 void ftl_u_copy(ftl_lo *lo, ftl_node_id n, ftl_val out, ftl_val v);
 

@@ -28,7 +28,9 @@ static bool make_input(ftl_arena *arena, const ftl_kmodule *m, const ftl_kio *io
 	}
 	out->bytes = (size_t)n * ftl_dtype_bytes(io->type.dtype);
 	out->data = ftl_arena_alloc(arena, out->bytes + 1);
-	for (int64_t i = 0; i < n; i++)
+	for (int64_t i = 0; i < n && io->type.dtype == FTL_STRING; i++)
+		((const char **)out->data)[i] = i % 3 ? "a b" : "-1";
+	for (int64_t i = 0; i < n && io->type.dtype != FTL_STRING; i++)
 		ftl_elem_set(io->type.dtype, out->data, (size_t)i,
 			     (double)(i % 3) - (ftl_dtype_is_signed(io->type.dtype) ? 1 : 0));
 	return true;

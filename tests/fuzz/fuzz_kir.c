@@ -1,6 +1,18 @@
 /* Any text as a kernel module: parse; what verifies prints, parses back and prints the same, and can be run. */
 #include "fuzz.h"
 
+static bool calls(const ftl_kmodule *m)
+{
+	for (uint32_t k = 0; k <= m->kernels.n; k++) {
+		const ftl_kfunc *f = k < m->kernels.n ? m->kernels.v[k] : m->main;
+
+		for (ftl_kv v = 1; f && v < f->inst.n; v++)
+			if (f->inst.v[v].op == FTL_K_call || f->inst.v[v].op == FTL_K_addr)
+				return true;
+	}
+	return false;
+}
+
 static void check(ftl_arena *arena, const uint8_t *data, size_t size)
 {
 	ftl_diag d = {0}, d2 = {0};
@@ -22,7 +34,8 @@ static void check(ftl_arena *arena, const uint8_t *data, size_t size)
 	ftl_kmodule_print(again, &t2);
 	if (strcmp(t.v, t2.v) != 0)
 		fuzz_bug("prints differently after a round trip", t.v);
-	fuzz_run(arena, m);
+	if (!calls(m)) /* what it is called with must be strings: only lowering sees to that */
+		fuzz_run(arena, m);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -51,6 +51,9 @@ static uint32_t next_random(uint64_t *s)
 	return (uint32_t)(*s >> 33);
 }
 
+static const char *const words[] = {
+	"", "a", "b", "a b", " a  b c ", "12", "-3.5", "caf\xc3\xa9", "longer than most of them"};
+
 static ftl_karg_tensor make_input(struct fix *f, const ftl_kio *io, ftl_symtab *st, const char **ints, uint64_t *seed)
 {
 	ftl_karg_tensor t = {0};
@@ -63,7 +66,9 @@ static ftl_karg_tensor make_input(struct fix *f, const ftl_kio *io, ftl_symtab *
 	}
 	t.bytes = (size_t)n * ftl_dtype_bytes(io->type.dtype);
 	t.data = ftl_arena_alloc(&f->arena, t.bytes + 16);
-	for (int64_t i = 0; i < n; i++) {
+	for (int64_t i = 0; i < n && io->type.dtype == FTL_STRING; i++)
+		((const char **)t.data)[i] = words[next_random(seed) % FTL_COUNT(words)];
+	for (int64_t i = 0; i < n && io->type.dtype != FTL_STRING; i++) {
 		double v = (double)(next_random(seed) % 4096) / 1024.0 - 2;
 
 		if (io->type.dtype == FTL_BOOL) {
@@ -141,6 +146,15 @@ static void same(const sample *c, const char *target, bool no_fuse, const result
 			fail_msg("%s (%s%s): output %u has another shape", c->name, target, no_fuse ? "" : ", fused",
 				 i);
 		for (int64_t e = 0; e < x->count[i]; e++) {
+			if (x->dtype[i] == FTL_STRING) {
+				const char *s = ((const char *const *)x->t[i].data)[e],
+					   *z = ((const char *const *)y->t[i].data)[e];
+
+				if (strcmp(s, z) != 0)
+					fail_msg("%s (%s%s): output %u, element %lld is \"%s\", should be \"%s\"",
+						 c->name, target, no_fuse ? "" : ", fused", i, (long long)e, s, z);
+				continue;
+			}
 			double u = ftl_elem_get(x->dtype[i], x->t[i].data, (size_t)e),
 			       v = ftl_elem_get(y->dtype[i], y->t[i].data, (size_t)e);
 

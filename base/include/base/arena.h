@@ -81,6 +81,7 @@ void ftl_text_add(ftl_text *t, const char *fmt, ...) __attribute__((format(print
 void ftl_text_bytes(ftl_text *t, const char *s, size_t n);
 /* s in double quotes, with \" \\ \n \t and \xHH for everything outside printable ASCII. */
 void ftl_text_quoted(ftl_text *t, const char *s);
+void ftl_text_quoted_n(ftl_text *t, const char *s, size_t n);
 
 /* Content hashes (xxHash3, 64 bit). */
 uint64_t ftl_hash(const void *p, size_t n, uint64_t seed);

@@ -63,7 +63,7 @@ typedef struct ftl_pb_tensor {
 	ftl_dtype dtype;
 	int rank;
 	int64_t dims[FTL_MAX_RANK];
-	const void *data; /* C order, 16-byte aligned when read */
+	const void *data; /* C order, 16-byte aligned when read; strings: NUL-terminated char pointers */
 	size_t bytes;
 } ftl_pb_tensor;
 
@@ -78,7 +78,7 @@ typedef struct ftl_pb_value {
 } ftl_pb_value;
 
 /* 4-bit integers are read as i8 and u8. A file does not say whether it is an optional tensor or a sequence of one, and is read
- * as the latter. Maps and strings are FTL_ERR_UNSUPPORTED. */
+ * as the latter. Maps are FTL_ERR_UNSUPPORTED. */
 ftl_status ftl_pb_value_read(ftl_arena *arena, const char *path, ftl_diag *d, ftl_pb_value *out);
 ftl_status ftl_pb_value_write(ftl_arena *scratch, const char *path, const ftl_pb_value *v, ftl_diag *d);
 

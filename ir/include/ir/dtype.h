@@ -24,7 +24,7 @@ bool ftl_dtype_is_int(ftl_dtype t);    /* signed or unsigned, not bool */
 bool ftl_dtype_is_signed(ftl_dtype t); /* signed integers and floats */
 /* Low types have no arithmetic: floats of 8 bits and less, integers of less than a byte. */
 bool ftl_dtype_is_low(ftl_dtype t);
-/* The type kernels load and store: of low types their byte (i8 or u8), all others themselves. */
+/* The type kernels load and store: of low types their byte (i8 or u8), of strings i64, all others themselves. */
 ftl_dtype ftl_dtype_mem(ftl_dtype t);
 /* The type arithmetic is done in: f16 and bf16 compute in f32, low types are bytes that are passed on, all others compute
  * in themselves. */

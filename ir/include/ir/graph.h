@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "base/string_calls.h"
 #include "ir/dim.h"
 #include "ir/dtype.h"
 
@@ -44,6 +45,10 @@ typedef struct ftl_dims {
 	uint32_t n;
 	const ftl_dim *v;
 } ftl_dims;
+typedef struct ftl_strs {
+	uint32_t n;
+	const ftl_str *v;
+} ftl_strs;
 typedef struct ftl_blob ftl_blob;
 
 /* C types of the attribute kinds ops.def may name, and how a default is written there. */
@@ -55,6 +60,7 @@ typedef const char *ftl_attr_str; /* never NULL */
 typedef ftl_ints ftl_attr_ints;
 typedef ftl_floats ftl_attr_floats;
 typedef ftl_dims ftl_attr_dims;
+typedef ftl_strs ftl_attr_strs;
 typedef const ftl_blob *ftl_attr_blob;
 
 typedef enum ftl_attr_kind {
@@ -66,6 +72,7 @@ typedef enum ftl_attr_kind {
 	FTL_ATTR_ints,
 	FTL_ATTR_floats,
 	FTL_ATTR_dims,
+	FTL_ATTR_strs,
 	FTL_ATTR_blob,
 } ftl_attr_kind;
 
@@ -91,15 +98,16 @@ typedef struct ftl_attr_desc {
 } ftl_attr_desc;
 
 enum ftl_trait {
-	FTL_PURE = 1,     /* no side effect, same inputs same outputs: may be folded, merged, dropped */
-	FTL_COMM = 2,     /* the first two inputs commute */
-	FTL_MAP = 4,      /* elementwise with broadcasting: output[i] = f(in[i]...) */
-	FTL_VIEW = 8,     /* output is input 0's memory with other dims (reshape) */
-	FTL_REGIONS = 16, /* owns regions */
-	FTL_RANDOM = 32,  /* draws random numbers: pure but never merged or folded */
-	FTL_ANCHOR = 64,  /* writes each output element once, through ftl_write: elementwise readers fuse behind it */
-	FTL_CHEAP = 128,  /* elementwise, and no dearer than a load */
-	FTL_LOW = 256,    /* takes and gives low element types (f8, i4 ...): moves elements, or converts them */
+	FTL_PURE = 1,       /* no side effect, same inputs same outputs: may be folded, merged, dropped */
+	FTL_COMM = 2,       /* the first two inputs commute */
+	FTL_MAP = 4,        /* elementwise with broadcasting: output[i] = f(in[i]...) */
+	FTL_VIEW = 8,       /* output is input 0's memory with other dims (reshape) */
+	FTL_REGIONS = 16,   /* owns regions */
+	FTL_RANDOM = 32,    /* draws random numbers: pure but never merged or folded */
+	FTL_ANCHOR = 64,    /* writes each output element once, through ftl_write: elementwise readers fuse behind it */
+	FTL_CHEAP = 128,    /* elementwise, and no dearer than a load */
+	FTL_LOW = 256,      /* takes and gives low element types (f8, i4 ...): moves elements, or converts them */
+	FTL_STRINGS = 1024, /* also takes strings; other ops must not see them */
 };
 
 typedef struct ftl_graph ftl_graph;

@@ -181,6 +181,9 @@ void ftl_k_prefetch(ftl_kb *b, ftl_kv ptr, ftl_kv byte);
 void ftl_k_copy(ftl_kb *b, ftl_kv dst, ftl_kv src, ftl_kv bytes);
 void ftl_k_zero(ftl_kb *b, ftl_kv ptr, ftl_kv bytes);
 ftl_kv ftl_k_offset(ftl_kb *b, ftl_kv ptr, ftl_kv bytes);
+ftl_kv ftl_k_addr(ftl_kb *b, ftl_kv ptr);
+/* z, y: 0 where the function has fewer operands */
+ftl_kv ftl_k_call(ftl_kb *b, ftl_string_call fn, ftl_kv x, ftl_kv y, ftl_kv z);
 ftl_kv ftl_k_var(ftl_kb *b, ftl_kv init);
 ftl_kv ftl_k_get(ftl_kb *b, ftl_kv var);
 void ftl_k_set(ftl_kb *b, ftl_kv var, ftl_kv value); /* casts lanes by splat, never elem types */

@@ -50,7 +50,8 @@ void ftl_lo_bind(ftl_lo *lo, ftl_dim sym, ftl_kv v); /* give a run-time symbol i
 bool ftl_lo_bound(const ftl_lo *lo, ftl_dim sym);    /* has it a value already */
 ftl_kv ftl_lo_ptr(ftl_lo *lo,
 		  ftl_val v); /* address of v's elements; for an output of the current node this makes its buffer */
-ftl_kv ftl_lo_temp(ftl_lo *lo, ftl_dim bytes); /* scratch, live during the current node only */
+ftl_kv ftl_lo_temp(ftl_lo *lo, ftl_dim bytes);        /* scratch, live during the current node only */
+ftl_kv ftl_lo_blob(ftl_lo *lo, const ftl_blob *blob); /* address of a constant's bytes */
 ftl_status ftl_lo_fail(ftl_lo *lo, ftl_node_id n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int64_t ftl_lo_msg(ftl_lo *lo, const ftl_node *n, const char *reason); /* run-time error text naming the node */
 

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FTL_ABI_VERSION 1
+#define FTL_ABI_VERSION 2
 #define FTL_ABI_MAX_RANK 12
 
 /* Message numbers with a fixed meaning; the model's own messages count from FTL_RUN_MESSAGES. */
@@ -34,6 +34,7 @@ typedef struct ftl_io {
 } ftl_io;
 
 struct ftl_run;
+struct fettle_strings;
 /* A kernel: pieces begin..end-1 of a launch. args: one entry per parameter. */
 typedef void (*ftl_kernel_fn)(const ftl_arg *args, struct ftl_run *run, int64_t begin, int64_t end);
 
@@ -50,6 +51,9 @@ typedef struct ftl_run {
 	void (*parallel)(void *user, ftl_kernel_fn fn, const ftl_arg *args, struct ftl_run *run, int64_t count,
 			 int64_t cost);
 	int64_t error; /* kernels store a message number here; any of several errors wins */
+	/* Models that see strings only: the memory of new ones and, for object code, the functions it calls. Its chunks are
+	 * to be freed when nobody reads the results any more. */
+	struct fettle_strings *strings;
 } ftl_run;
 
 typedef int64_t (*ftl_main_fn)(ftl_run *run);
