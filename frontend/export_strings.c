@@ -30,3 +30,11 @@ void ftl_exp_do_string_split(exporter *x, ftl_node_id id)
 	if (a->max_split != INT64_MAX)
 		ftl_exp_i(x, n, "maxsplit", a->max_split);
 }
+
+void ftl_exp_do_string_match(exporter *x, ftl_node_id id)
+{
+	const char *in = ftl_exp_in(x, id, 0), *out = ftl_exp_out(x, id, 0);
+	Onnx__NodeProto *n = ftl_exp_node(x, "RegexFullMatch", 1, &in, 1, &out);
+
+	ftl_exp_bytes(x, n, "pattern", FTL_ATTRS(ftl_node_get(x->g, id), string_match)->pattern.v);
+}

@@ -13,9 +13,12 @@ are read. "(several)" stands for an importer that builds what the operator means
 |---|---|---|
 T
 # IMPORT(domain, "Name", since, until, op, "attrs") and IMPORT_FN(domain, "Name", since, until, op, fn)
-sed -n 's/^IMPORT\(_FN\)\{0,1\}(\(MS_\|O_\), "\([A-Za-z0-9]*\)", \([0-9]*\), \([0-9A-Z_]*\), \([a-zA-Z_0-9]*\), .*/\2 \3 \4 \5 \6/p' \
+sed -n 's/^IMPORT\(_FN\)\{0,1\}(\(ML_\|MS_\|O_\), "\([A-Za-z0-9]*\)", \([0-9]*\), \([0-9A-Z_]*\), \([a-zA-Z_0-9]*\), .*/\2 \3 \4 \5 \6/p' \
 	frontend/import_table.def | LC_ALL=C sort -k1,1r -k2,2 -k3,3n | while read -r domain name since until op; do
-	[ "$domain" = O_ ] || name=com.microsoft::$name
+	case $domain in
+	MS_) name=com.microsoft::$name ;;
+	ML_) name=ai.onnx.ml::$name ;;
+	esac
 	[ "$until" = MAX_ ] && until=
 	if [ "$op" = NONE ]; then op="(several)"; else op="\`$op\`"; fi
 	echo "| $name | $since-$until | $op |"

@@ -1,4 +1,5 @@
 /* Strings: constants, conversions, concatenation, splitting. */
+#include "base/regex.h"
 #include "hooks.h"
 
 static ftl_status want_string(ftl_infer *f, uint32_t k)
@@ -50,6 +51,33 @@ ftl_status ftl_infer_op_string_from(ftl_infer *f)
 	if (t->dtype == FTL_STRING)
 		return ftl_infer_fail(f, "takes numbers");
 	return ftl_hook_out(f, 0, FTL_STRING, t->rank, t->dims);
+}
+
+ftl_status ftl_infer_op_string_case(ftl_infer *f)
+{
+	const ftl_type *t;
+
+	FTL_TRY(ftl_hook_args(f, 1));
+	FTL_TRY(want_string(f, 0));
+	t = ftl_infer_in(f, 0);
+	return ftl_hook_out(f, 0, FTL_STRING, t->rank, t->dims);
+}
+
+ftl_status ftl_infer_op_string_match(ftl_infer *f)
+{
+	const struct ftl_attrs_string_match *a = FTL_ATTRS(ftl_infer_self(f), string_match);
+	const ftl_type *t;
+	ftl_diag why = {0};
+	ftl_str program;
+
+	FTL_TRY(ftl_hook_args(f, 1));
+	FTL_TRY(want_string(f, 0));
+	if (a->pattern.n != 1)
+		return ftl_infer_fail(f, "has %u patterns", a->pattern.n);
+	if (ftl_regex_compile(f->g->arena, a->pattern.v, &why, &program) != FTL_OK)
+		return ftl_infer_fail(f, "%s", why.text);
+	t = ftl_infer_in(f, 0);
+	return ftl_hook_out(f, 0, FTL_BOOL, t->rank, t->dims);
 }
 
 ftl_status ftl_infer_op_string_concat(ftl_infer *f)

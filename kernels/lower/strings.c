@@ -1,5 +1,8 @@
 /* Strings: constants, conversions, concatenation, splitting. To a kernel a string is an i64 that the functions of
  * base/string_fns.h understand. A kernel that makes strings runs as one piece: their memory has no lock. */
+#include <assert.h>
+
+#include "base/regex.h"
 #include "util.h"
 
 static const ftl_type *type_of(ftl_lo *lo, ftl_val v)
@@ -82,7 +85,27 @@ static void want_memory(ftl_kb *b, ftl_kv string)
 	ftl_k_check(b, ftl_k2(b, FTL_K_ne, string, ftl_k_i64(b, 0)), 1);
 }
 
-/* New strings element by element: string_from, string_concat. */
+ftl_kv ftl_map_string_match(ftl_kern *k, const ftl_node *n, const ftl_kv *x)
+{
+	ftl_kb *b = ftl_kern_b(k);
+	ftl_str program = {"", 0};
+	ftl_status_code rc = ftl_regex_compile(b->arena, FTL_ATTRS(n, string_match)->pattern.v, NULL, &program);
+
+	assert(rc == FTL_OK); /* inference has seen to that */
+	FTL_UNUSED(rc);
+	return ftl_k2(b, FTL_K_ne, ftl_u_call(b, FTL_STRING_match, x[0], literal(k, &program), 0), ftl_k_i64(b, 0));
+}
+
+static ftl_kv make(ftl_lo *lo, ftl_kb *b, const ftl_node *n, const ftl_kv *x)
+{
+	if (n->op == FTL_OP_string_concat)
+		return ftl_k_call(b, FTL_STRING_concat, x[0], x[1], 0);
+	if (n->op == FTL_OP_string_case)
+		return ftl_k_call(b, FTL_STRING_case, x[0], ftl_k_i64(b, FTL_ATTRS(n, string_case)->upper), 0);
+	return from_number(b, type_of(lo, n->in[0])->dtype, x[0]);
+}
+
+/* New strings element by element: string_from, string_case, string_concat. */
 ftl_status ftl_nest_string_make(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_graph *g = ftl_lo_graph(lo);
@@ -99,8 +122,7 @@ ftl_status ftl_nest_string_make(ftl_lo *lo, ftl_node_id id)
 		ftl_u_bcast_index(k, t, idx, n->in[i], at);
 		x[i] = ftl_read(k, n->in[i], at);
 	}
-	y = n->nin == 2 ? ftl_k_call(b, FTL_STRING_concat, x[0], x[1], 0)
-			: from_number(b, type_of(lo, n->in[0])->dtype, x[0]);
+	y = make(lo, b, n, x);
 	want_memory(b, y);
 	ftl_k_store(b, ftl_kern_ptr(k, n->out[0]), s.index, y);
 	ftl_k_end(b, &s);
