@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum { MAX_CODE = 4096, MAX_DEPTH = 200, MAX_REPEAT = 1000, MAX_POINT = 0x10ffff };
-enum { MATCH, BYTE, JUMP, SPLIT, ASSERT };                              /* as in string_fns.h */
+enum { MATCH, BYTE, JUMP, SPLIT, ASSERT };                          /* as in string_fns.h */
 enum { TEXT_START, TEXT_END, LINE_START, LINE_END, WORD, NO_WORD }; /* the same */
 
 enum kind { EMPTY, CLASS, SEQUENCE, EITHER, REPEAT, CHECK };
@@ -42,7 +42,8 @@ static void *fail(reader *r, ftl_status_code code, const char *why)
 {
 	if (r->status == FTL_OK)
 		r->status = ftl_fail(r->d, code, "pattern \"%.*s\": at %d: %s",
-				     (int)(r->end - r->all < 80 ? r->end - r->all : 80), r->all, (int)(r->s - r->all), why);
+				     (int)(r->end - r->all < 80 ? r->end - r->all : 80), r->all, (int)(r->s - r->all),
+				     why);
 	return NULL;
 }
 
@@ -122,8 +123,8 @@ static void settle(reader *r, ranges *set, bool negate)
 static const struct {
 	const char *name, *text; /* pairs of first and last character */
 } names[] = {
-	{"alnum", "09AZaz"}, {"alpha", "AZaz"}, {"ascii", "\1\177"}, {"blank", "\t\t  "}, {"cntrl", "\1\37\177\177"},
-	{"digit", "09"},     {"graph", "!~"},   {"lower", "az"},     {"print", " ~"},     {"punct", "!/:@[`{~"},
+	{"alnum", "09AZaz"}, {"alpha", "AZaz"}, {"ascii", "\1\177"},  {"blank", "\t\t  "},  {"cntrl", "\1\37\177\177"},
+	{"digit", "09"},     {"graph", "!~"},   {"lower", "az"},      {"print", " ~"},      {"punct", "!/:@[`{~"},
 	{"space", "\t\r  "}, {"upper", "AZ"},   {"word", "09AZ__az"}, {"xdigit", "09AFaf"},
 };
 
@@ -178,7 +179,10 @@ static uint32_t utf8(reader *r)
 
 static int hex(char c)
 {
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
 }
 
 /* After the backslash: the character that an escape stands for. */
@@ -423,7 +427,8 @@ static tree *escape(reader *r)
 	}
 	if (r->s < r->end && *r->s == 'Q') {
 		t = node(r, SEQUENCE);
-		for (r->s++; r->s < r->end && r->status == FTL_OK && !(r->end - r->s >= 2 && memcmp(r->s, "\\E", 2) == 0);)
+		for (r->s++;
+		     r->s < r->end && r->status == FTL_OK && !(r->end - r->s >= 2 && memcmp(r->s, "\\E", 2) == 0);)
 			ftl_vec_push(r->arena, &t->part, one(r, utf8(r)));
 		r->s += r->s < r->end ? 2 : 0;
 		return t;

@@ -11,8 +11,7 @@ static ftl_val probit(imp *m, ftl_val x)
 
 	l = op1(m, FTL_OP_log, a);
 	v = e_addf(m, e_mulf(m, l, 0.5), 2 / (3.14159 * 0.147));
-	v = op1(m, FTL_OP_sqrt,
-		e_sub(m, op1(m, FTL_OP_sqrt, e_sub(m, e_mul(m, v, v), e_mulf(m, l, 1 / 0.147))), v));
+	v = op1(m, FTL_OP_sqrt, e_sub(m, op1(m, FTL_OP_sqrt, e_sub(m, e_mul(m, v, v), e_mulf(m, l, 1 / 0.147))), v));
 	return e_mulf(m, e_mul(m, v, op1(m, FTL_OP_sign, y)), 1.41421356);
 }
 
@@ -62,7 +61,12 @@ ftl_val ftl_ml_two(imp *m, ftl_val s, const char *how, bool from_one)
 
 ftl_val ftl_ml_labels(imp *m, ftl_val at, const ml_keys *labels)
 {
-	return ftl_imp_gather(m, ftl_ml_table(m, labels, &(ml_keys){.dtype = labels->dtype, .n = 1, .s = labels->s, .f = labels->f, .i = labels->i}), at, 0);
+	return ftl_imp_gather(
+		m,
+		ftl_ml_table(
+			m, labels,
+			&(ml_keys){.dtype = labels->dtype, .n = 1, .s = labels->s, .f = labels->f, .i = labels->i}),
+		at, 0);
 }
 
 ftl_val ftl_ml_best(imp *m, ftl_val scores)
@@ -100,6 +104,14 @@ ftl_val ftl_ml_floats_const(imp *m, const char *name, int rank, const int64_t *d
 	return ftl_imp_bytes(m, FTL_F32, rank, dims, v);
 }
 
+/* Rows of n features, where the model leaves their number open. */
+ftl_val ftl_ml_features(imp *m, ftl_val x, int64_t n)
+{
+	ftl_dim d[2] = {ftl_imp_dim(m, x, 0), dim_c(m, n)};
+
+	return m->failed || ftl_dim_is_const(m->st, ftl_imp_dim(m, x, 1), NULL) ? x : ftl_imp_reshape(m, x, 2, d);
+}
+
 /* Rows in f32: a vector is one. */
 ftl_val ftl_ml_rows(imp *m, ftl_val x)
 {
@@ -121,7 +133,7 @@ static ftl_val scores(imp *m, ftl_val x, int64_t outputs)
 		return 0;
 	}
 	w = ftl_ml_floats_const(m, "coefficients", 2, (const int64_t[]){outputs, n / outputs});
-	y = ftl_imp_matmul(m, x, w, false, true, 1);
+	y = ftl_imp_matmul(m, ftl_ml_features(m, x, n / outputs), w, false, true, 1);
 	if (ftl_imp_has(m, "intercepts"))
 		y = e_add(m, y, ftl_ml_floats_const(m, "intercepts", 1, &outputs));
 	return y;

@@ -228,7 +228,8 @@ void ftl_imp_do_label_encoder(imp *m)
 
 void ftl_imp_do_category_mapper(imp *m)
 {
-	ml_keys names = ftl_ml_strings(ftl_imp_strs(m, "cats_strings")), numbers = ftl_ml_ints(m, "cats_int64s", FTL_I64), other;
+	ml_keys names = ftl_ml_strings(ftl_imp_strs(m, "cats_strings")),
+		numbers = ftl_ml_ints(m, "cats_int64s", FTL_I64), other;
 	ftl_val x = ftl_imp_need(m, 0), at;
 	bool up = dtype_of(m, x) == FTL_STRING;
 

@@ -16,6 +16,7 @@ static ftl_val kernel(imp *m, ftl_val x, int64_t vectors)
 		bad_model(m, "has %u numbers for %lld support vectors", n, (long long)vectors);
 		return 0;
 	}
+	x = ftl_ml_features(m, x, n / vectors);
 	sv = ftl_ml_floats_const(m, "support_vectors", 2, (const int64_t[]){vectors, n / vectors});
 	if (!strcmp(type, "RBF")) {
 		k = e_sub(m, ftl_imp_unsqueeze(m, x, 1), ftl_imp_unsqueeze(m, sv, 0));
@@ -48,7 +49,7 @@ void ftl_imp_do_svm_regressor(imp *m)
 		return;
 	}
 	w = ftl_ml_floats_const(m, "coefficients", 2, (const int64_t[]){1, n});
-	y = vectors ? kernel(m, x, vectors) : x;
+	y = vectors ? kernel(m, x, vectors) : ftl_ml_features(m, x, n);
 	y = e_addf(m, ftl_imp_matmul(m, y, w, false, true, 1), rho.n ? rho.v[0] : 0);
 	if (ftl_imp_i(m, "one_class", 0) != 0)
 		y = e_where(m, op2(m, FTL_OP_gt, y, e_num(m, y, 0)), e_num(m, y, 1), e_num(m, y, -1));
@@ -85,9 +86,9 @@ void ftl_imp_do_svm_classifier(imp *m)
 		bad_model(m, "its classes, vectors and coefficients do not fit each other");
 		return;
 	}
-	w = FTL_NEW_N(m->tmp, float, pairs * vectors);
-	to_i = FTL_NEW_N(m->tmp, float, pairs * n);
-	to_j = FTL_NEW_N(m->tmp, float, pairs * n);
+	w = FTL_NEW_N(m->tmp, float, pairs *vectors);
+	to_i = FTL_NEW_N(m->tmp, float, pairs *n);
+	to_j = FTL_NEW_N(m->tmp, float, pairs *n);
 	for (int64_t i = 0; i < n; start_i += per.v[i++]) {
 		int64_t start_j = start_i + per.v[i];
 
@@ -100,17 +101,20 @@ void ftl_imp_do_svm_classifier(imp *m)
 			to_j[at * n + j] = 1;
 		}
 	}
-	y = ftl_imp_matmul(m, kernel(m, x, vectors),
-			   ftl_imp_bytes(m, FTL_F32, 2, (const int64_t[]){pairs, vectors}, w), false, true, 1);
+	y = ftl_imp_matmul(m, kernel(m, x, vectors), ftl_imp_bytes(m, FTL_F32, 2, (const int64_t[]){pairs, vectors}, w),
+			   false, true, 1);
 	y = e_add(m, y, ftl_ml_floats_const(m, "rho", 1, &pairs));
 	ones = ftl_imp_cast(m, op2(m, FTL_OP_gt, y, e_num(m, y, 0)), FTL_F32);
-	votes = ftl_imp_matmul(m, ones, ftl_imp_bytes(m, FTL_F32, 2, (const int64_t[]){pairs, n}, to_i), false, false, 1);
+	votes = ftl_imp_matmul(m, ones, ftl_imp_bytes(m, FTL_F32, 2, (const int64_t[]){pairs, n}, to_i), false, false,
+			       1);
 	ones = e_sub(m, e_num(m, ones, 1), ones);
-	votes = e_add(m, votes, ftl_imp_matmul(m, ones, ftl_imp_bytes(m, FTL_F32, 2, (const int64_t[]){pairs, n}, to_j),
-					       false, false, 1));
+	votes = e_add(m, votes,
+		      ftl_imp_matmul(m, ones, ftl_imp_bytes(m, FTL_F32, 2, (const int64_t[]){pairs, n}, to_j), false,
+				     false, 1));
 	if (m->failed)
 		return;
 	ftl_imp_out(m, 0, ftl_ml_labels(m, ftl_ml_best(m, votes), &labels));
-	ftl_imp_out(m, 1, n == 2 ? ftl_ml_two(m, y, ftl_imp_s(m, "post_transform", "NONE"), false)
-				 : ftl_ml_post(m, y, ftl_imp_s(m, "post_transform", "NONE")));
+	ftl_imp_out(m, 1,
+		    n == 2 ? ftl_ml_two(m, y, ftl_imp_s(m, "post_transform", "NONE"), false)
+			   : ftl_ml_post(m, y, ftl_imp_s(m, "post_transform", "NONE")));
 }

@@ -8,11 +8,11 @@
 #include "ml.h"
 
 typedef struct pool {
-	ml_keys items;                    /* all n-grams, one after the other */
-	uint32_t *item;                   /* number of each item among the distinct ones */
-	uint32_t nitem;                   /* distinct ones */
-	const int64_t *counts, *indexes;  /* where the n-grams of n begin; the output of each */
-	uint32_t max, min, nout, ngrams;
+	ml_keys items;                            /* all n-grams, one after the other */
+	uint32_t *item;                           /* number of each item among the distinct ones */
+	uint32_t nitem;                           /* distinct ones */
+	const int64_t *counts, *indexes;          /* where the n-grams of n begin; the output of each */
+	uint32_t lengths, max, min, nout, ngrams; /* lengths: of n-grams in the pool; those up to max count */
 } pool;
 
 typedef struct numbered {
@@ -93,7 +93,8 @@ typedef struct level {
 
 static void make_levels(imp *m, const pool *p, level *levels)
 {
-	uint32_t *number = FTL_NEW_N(m->tmp, uint32_t, (size_t)p->items.n + 1); /* by first item: of the n-gram so far */
+	uint32_t *number = FTL_NEW_N(m->tmp, uint32_t,
+				     (size_t)p->items.n + 1); /* by first item: of the n-gram so far */
 
 	for (uint32_t step = 1; step <= p->max; step++) {
 		level *l = &levels[step - 1];
@@ -102,13 +103,13 @@ static void make_levels(imp *m, const pool *p, level *levels)
 		l->key = FTL_NEW_N(m->tmp, int64_t, (size_t)p->items.n + 1);
 		for (int pass = 0; pass < 2; pass++) {
 			gram = 0;
-			for (uint32_t n = 1; n <= p->max; n++) {
-				int64_t end = n < p->max ? p->counts[n] : (int64_t)p->items.n;
+			for (uint32_t n = 1; n <= p->lengths; n++) {
+				int64_t end = n < p->lengths ? p->counts[n] : (int64_t)p->items.n;
 
 				for (int64_t at = p->counts[n - 1]; at < end; at += n, gram++) {
 					int64_t key;
 
-					if (n < step)
+					if (n < step || n > p->max)
 						continue;
 					key = (step > 1 ? (int64_t)number[at] : 0) * ((int64_t)p->nitem + 1) +
 					      p->item[at + step - 1];
@@ -150,10 +151,11 @@ static bool read_pool(imp *m, pool *p)
 		bad_model(m, "its n-gram lengths, counts and indexes do not fit each other");
 		return false;
 	}
-	for (int64_t n = 1; n <= max; n++) {
-		int64_t end = n < max ? counts.v[n] : (int64_t)p->items.n;
+	for (int64_t n = 1; n <= counts.n; n++) {
+		int64_t end = n < counts.n ? counts.v[n] : (int64_t)p->items.n;
 
-		if (counts.v[n - 1] < 0 || end < counts.v[n - 1] || end > p->items.n || (end - counts.v[n - 1]) % n != 0) {
+		if (counts.v[n - 1] < 0 || end < counts.v[n - 1] || end > p->items.n ||
+		    (end - counts.v[n - 1]) % n != 0) {
 			bad_model(m, "its pool has no whole number of n-grams of length %lld", (long long)n);
 			return false;
 		}
@@ -171,6 +173,7 @@ static bool read_pool(imp *m, pool *p)
 		if (indexes.v[i] >= p->nout)
 			p->nout = (uint32_t)indexes.v[i] + 1;
 	}
+	p->lengths = counts.n;
 	p->max = (uint32_t)max;
 	p->min = (uint32_t)min;
 	p->ngrams = indexes.n;
@@ -263,12 +266,14 @@ void ftl_imp_do_tf_idf(imp *m)
 		d[1] = ftl_imp_dim(m, at, 1);
 		a->axis = 1;
 		a->reduction = "add";
-		counts = ftl_imp_op(m, FTL_OP_scatter_elements, a, 3,
-				    (const ftl_val[]){counts, at, ftl_imp_expand(m, ftl_imp_scalar(m, FTL_F32, 1), 2, d)});
+		counts = ftl_imp_op(
+			m, FTL_OP_scatter_elements, a, 3,
+			(const ftl_val[]){counts, at, ftl_imp_expand(m, ftl_imp_scalar(m, FTL_F32, 1), 2, d)});
 	}
 	counts = ftl_imp_slice(m, counts, 1, dim_c(m, 0), dim_c(m, p.nout));
 	if (!strcmp(mode, "IDF"))
-		counts = e_where(m, op2(m, FTL_OP_gt, counts, e_num(m, counts, 0)), weights(m, &p), e_num(m, counts, 0));
+		counts = e_where(m, op2(m, FTL_OP_gt, counts, e_num(m, counts, 0)), weights(m, &p),
+				 e_num(m, counts, 0));
 	else if (!strcmp(mode, "TFIDF"))
 		counts = e_mul(m, counts, weights(m, &p));
 	else if (strcmp(mode, "TF") != 0)

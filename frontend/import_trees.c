@@ -1,4 +1,5 @@
 /* ai.onnx.ml: ensembles of decision trees, in the form of opset 5 and in the older ones, to the tables of `trees`. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "ml.h"
@@ -171,7 +172,8 @@ static int by_id(const void *a, const void *b)
 {
 	const node_id *x = a, *y = b;
 
-	return x->tree != y->tree ? (x->tree > y->tree) - (x->tree < y->tree) : (x->node > y->node) - (x->node < y->node);
+	return x->tree != y->tree ? (x->tree > y->tree) - (x->tree < y->tree)
+				  : (x->node > y->node) - (x->node < y->node);
 }
 
 /* An attribute that is a list of floats or, since opset 3, a tensor. */
@@ -219,7 +221,8 @@ static void read_old(imp *m, ensemble *e, const char *what, int64_t nout)
 {
 	ftl_ints trees = ftl_imp_ints(m, "nodes_treeids"), nodes = ftl_imp_ints(m, "nodes_nodeids"),
 		 features = ftl_imp_ints(m, "nodes_featureids"), yes = ftl_imp_ints(m, "nodes_truenodeids"),
-		 no = ftl_imp_ints(m, "nodes_falsenodeids"), missing = ftl_imp_ints(m, "nodes_missing_value_tracks_true");
+		 no = ftl_imp_ints(m, "nodes_falsenodeids"),
+		 missing = ftl_imp_ints(m, "nodes_missing_value_tracks_true");
 	ftl_ints wtree = ftl_imp_ints(m, ftl_arena_printf(m->tmp, "%s_treeids", what)),
 		 wnode = ftl_imp_ints(m, ftl_arena_printf(m->tmp, "%s_nodeids", what)),
 		 wid = ftl_imp_ints(m, ftl_arena_printf(m->tmp, "%s_ids", what));
@@ -274,8 +277,8 @@ static void read_old(imp *m, ensemble *e, const char *what, int64_t nout)
 	for (uint32_t i = 0; i < w && !m->failed; i++) {
 		by[i].order = i;
 		if (!find_node(ids, n, wtree.v[i], wnode.v[i], &by[i].at))
-			bad_model(m, "a weight belongs to node %lld of tree %lld, which is not there", (long long)wnode.v[i],
-				  (long long)wtree.v[i]);
+			bad_model(m, "a weight belongs to node %lld of tree %lld, which is not there",
+				  (long long)wnode.v[i], (long long)wtree.v[i]);
 		if (wid.v[i] < 0 || wid.v[i] >= nout)
 			bad_model(m, "a weight belongs to output %lld of %lld", (long long)wid.v[i], (long long)nout);
 	}
@@ -310,7 +313,8 @@ static ftl_val with_base(imp *m, ftl_val y, int64_t nout)
 
 void ftl_imp_do_tree_regressor(imp *m)
 {
-	static const char *const names[] = {"SUM", "AVERAGE", "MIN", "MAX"}, *const ours[] = {"sum", "mean", "min", "max"};
+	static const char *const names[] = {"SUM", "AVERAGE", "MIN", "MAX"}, *const ours[] = {"sum", "mean", "min",
+											      "max"};
 	const char *aggregate = ftl_imp_s(m, "aggregate_function", "SUM");
 	ensemble e = {.t = dtype_of(m, ftl_imp_need(m, 0)) == FTL_F64 ? FTL_F64 : FTL_F32};
 	int64_t nout = ftl_imp_i(m, "n_targets", 1);
@@ -328,6 +332,17 @@ void ftl_imp_do_tree_regressor(imp *m)
 	y = ftl_imp_cast(m, y, FTL_F32);
 	if (!m->failed)
 		ftl_imp_out(m, 0, ftl_ml_post(m, y, ftl_imp_s(m, "post_transform", "NONE")));
+}
+
+/* Of scores that may be negative only those count that some leaf has spoken about. */
+static ftl_val only_named(imp *m, ensemble *e, ftl_val y, int64_t n)
+{
+	ftl_val named;
+
+	for (uint32_t i = 0; i < e->weight.n; i++)
+		e->weight.v[i] = 1;
+	named = forest(m, e, rows(m, e->t), n, "sum");
+	return e_where(m, op2(m, FTL_OP_gt, named, e_num(m, named, 0)), y, e_num(m, y, -INFINITY));
 }
 
 /* Two classes are decided by the second one's score, above 1/2 where all weights are positive and above 0 elsewhere. */
@@ -360,9 +375,13 @@ void ftl_imp_do_tree_classifier(imp *m)
 		at = op2(m, FTL_OP_gt, ftl_imp_squeeze(m, y, 1), e_num(m, y, positive ? 0.5 : 0));
 		z = strcmp(how, "PROBIT") ? ftl_ml_two(m, y, how, positive) : ftl_ml_post(m, y, how);
 	} else {
-		y = ftl_imp_cast(m, base.n == 1 && n > 1 ? y : with_base(m, y, n), FTL_F32);
+		if (base.n == 1 && n == 2) /* it is the first class's */
+			y = e_add(m, y, numbers(m, e.t, 2, (const double[]){base.f[0], 0}));
+		else
+			y = with_base(m, y, n);
+		y = ftl_imp_cast(m, y, FTL_F32);
 		z = ftl_ml_post(m, y, how);
-		at = ftl_ml_best(m, y);
+		at = ftl_ml_best(m, positive || base.n ? y : only_named(m, &e, y, n));
 		if (n == 2 && !m->failed) {
 			ftl_val second = ftl_imp_squeeze(m, ftl_imp_slice(m, y, 1, dim_c(m, 1), dim_c(m, 1)), 1);
 

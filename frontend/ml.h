@@ -27,10 +27,11 @@ ftl_val ftl_ml_post(imp *m, ftl_val scores, const char *how);
 
 /* One score [rows, 1] for two classes as two: [1 - s, s], or [-s, s]; both through LOGISTIC. */
 ftl_val ftl_ml_two(imp *m, ftl_val s, const char *how, bool from_one);
-ftl_val ftl_ml_best(imp *m, ftl_val scores);                           /* index of the best in each row */
-ftl_val ftl_ml_labels(imp *m, ftl_val at, const ml_keys *labels);      /* the labels with these indices */
-ml_keys ftl_ml_classes(imp *m, const char *ints);                      /* classlabels_strings, or attribute `ints` */
-ftl_val ftl_ml_rows(imp *m, ftl_val x);                                /* [rows, features] in f32 */
+ftl_val ftl_ml_best(imp *m, ftl_val scores);                      /* index of the best in each row */
+ftl_val ftl_ml_labels(imp *m, ftl_val at, const ml_keys *labels); /* the labels with these indices */
+ml_keys ftl_ml_classes(imp *m, const char *ints);                 /* classlabels_strings, or attribute `ints` */
+ftl_val ftl_ml_rows(imp *m, ftl_val x);                           /* [rows, features] in f32 */
+ftl_val ftl_ml_features(imp *m, ftl_val x, int64_t n);            /* rows of n features */
 ftl_val ftl_ml_floats_const(imp *m, const char *name, int rank, const int64_t *dims); /* attribute as a constant */
 
 #endif

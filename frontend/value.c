@@ -189,8 +189,8 @@ static void to_proto(ftl_arena *scratch, const ftl_pb_tensor *t, Onnx__TensorPro
 		pb->n_string_data = t->bytes / sizeof *v;
 		pb->string_data = FTL_NEW_N(scratch, ProtobufCBinaryData, pb->n_string_data + 1);
 		for (size_t i = 0; i < pb->n_string_data; i++)
-			pb->string_data[i] =
-				(ProtobufCBinaryData){.len = v[i] ? strlen(v[i]) : 0, .data = (uint8_t *)v[i]};
+			pb->string_data[i] = (ProtobufCBinaryData){.len = v[i] ? strlen(v[i]) : 0,
+								   .data = (uint8_t *)v[i]};
 		return;
 	}
 	pb->has_raw_data = true;

@@ -1,6 +1,8 @@
 /* Ops on strings, and ops that move them: scalar definition against every target, and against what is wanted. */
 #include "lower_cases.h"
 
+#include <stdio.h>
+
 #define S(values, n) "%s = strings {values=[" values "], dims=[" n "]} : string[" n "]\n"
 
 static void strings_move_and_compare(void **state)
@@ -163,6 +165,101 @@ static void strings_join_and_split(void **state)
 	run(*state, cases, FTL_COUNT(cases));
 }
 
+static void strings_change_case_and_match(void **state)
+{
+	static const sample cases[] = {
+		{.name = "case",
+		 .params = "%p: string[?a,?d]",
+		 .results = "string[?a,?d]",
+		 .body = "%y = string_case %p {upper=true} : string[?a,?d]"},
+		{.name = "upper",
+		 .params = "",
+		 .results = "bool[5]",
+		 .body = S("\"aZ1\", \"stra\\xc3\\x9fe\", \"\\xc3\\xa9\", \"\\xce\\xb1\", \"\\xff\\xc3\"",
+			   "5") "%w = strings {values=[\"AZ1\", \"STRA\\xc3\\x9fE\", \"\\xc3\\x89\", \"\\xce\\x91\", "
+				"\"\\xff\\xc3\"], dims=[5]} : string[5]\n"
+				"%t = string_case %s {upper=true} : string[5]\n %y = eq %t, %w : bool[5]",
+		 .want = "1,1,1,1,1"},
+		{.name = "match",
+		 .params = "",
+		 .results = "bool[6]",
+		 .body = S("\"ab12\", \"12\", \"a\", \"\", \"ab-12\", \"AB7\"",
+			   "6") "%y = string_match %s {pattern=[\"(?i)[a-z]+\\\\d{1,3}|\"]} : bool[6]",
+		 .want = "1,0,0,1,0,1"},
+		{.name = "match of many ways",
+		 .params = "",
+		 .results = "bool[1]",
+		 .body = S("\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\"",
+			   "1") "%y = string_match %s {pattern=[\"(a*)*(a|a)*(a?){20}c\"]} : bool[1]",
+		 .want = "0"},
+		{.name = "match of inputs",
+		 .params = "%p: string[?a,?d]",
+		 .results = "bool[?a,?d]",
+		 .body = "%y = string_match %p {pattern=[\"[^ ]*\"]} : bool[?a,?d]"},
+		{.name = "find strings",
+		 .params = "%p: string[?a,?d]",
+		 .results = "i64[?a,?d]",
+		 .body = S("\"\", \"12\", \"b\"", "3") "%y = find %p, %s : i64[?a,?d]"},
+		{.name = "find",
+		 .params = "",
+		 .results = "i64[6]",
+		 .body = "%k = const dense<[-1,0,2.5,nan]> : f32[4]\n %x = const dense<[2.5,nan,-2,0,9,-1]> : f32[6]\n"
+			 "%y = find %x, %k : i64[6]",
+		 .want = "2,3,-1,1,-1,0"},
+		{.name = "find in nothing",
+		 .params = "%x: i32[?d]",
+		 .results = "i64[?d]",
+		 .body = "%k = const dense<[]> : i32[0]\n %y = find %x, %k : i64[?d]"},
+	};
+
+	run(*state, cases, FTL_COUNT(cases));
+}
+
+static void trees_are_walked(void **state)
+{
+	/* node 0: x[1] <= 0.5 ? leaf 1 : node 2; node 2: x[0] in {1, 3} or NaN ? leaf 3 : leaf 4 */
+	static const char forest[] =
+		"%n = const dense<[1,1,2,1,0,0, 0,0,1,0,0,0, 0,3,4,23,0,2, 0,1,3,0,0,0, 0,3,4,0,0,0]> : i32[5,6]\n"
+		"%v = const dense<[0.5,0,0,0,0]> : f32[5]\n %r = const dense<[0,2]> : i32[2]\n"
+		"%t = const dense<[0,0,1,1]> : i32[4]\n %w = const dense<[1,2,3,4]> : f32[4]\n"
+		"%m = const dense<[1,3]> : f32[2]\n";
+	char body[1024];
+	const sample cases[] = {
+		{.name = "sum", .params = "", .results = "f32[4,2]", .body = body, .want = "3,3,1,4,4,6,0,8"},
+	};
+	const sample rows = {.name = "rows", .params = "%x: f32[?d,?b]", .results = "f32[?d,2]", .body = body};
+	static const char *const aggregates[] = {"sum", "min", "max", "mean"};
+
+	snprintf(body, sizeof body,
+		 "%s %%x = const dense<[3,0, 5,0, nan,1, 4,9]> : f32[4,2]\n"
+		 " %%y = trees %%x, %%n, %%v, %%r, %%t, %%w, %%m {targets=2, features=2} : f32[4,2]",
+		 forest);
+	run(*state, cases, FTL_COUNT(cases));
+	for (size_t i = 0; i < FTL_COUNT(aggregates); i++) {
+		snprintf(body, sizeof body,
+			 "%s %%y = trees %%x, %%n, %%v, %%r, %%t, %%w, %%m {targets=2, features=2, aggregate=\"%s\"} : "
+			 "f32[?d,2]",
+			 forest, aggregates[i]);
+		run_one(*state, &rows);
+	}
+}
+
+/* Tables that lead nowhere: nothing outside them is read. */
+static void trees_of_nonsense_stay_inside(void **state)
+{
+	static const sample c = {
+		.name = "nonsense",
+		.params = "%x: f32[?d,?b]",
+		.results = "f32[?d,2]",
+		.body = "%n = const dense<[9,-1,0,1,-5,99, 0,-3,700,0,0,0, -7,2,2,7,-9,900]> : i32[3,6]\n"
+			"%v = const dense<[0.5,0,0]> : f32[3]\n %r = const dense<[0,7,-2,2]> : i32[4]\n"
+			"%t = const dense<[-4,44]> : i32[2]\n %w = const dense<[1,2]> : f32[2]\n %m = const dense<[1]> "
+			": f32[1]\n"
+			"%y = trees %x, %n, %v, %r, %t, %w, %m {targets=2, features=2} : f32[?d,2]"};
+
+	run_one(*state, &c);
+}
+
 static void other_ops_refuse_strings(void **state)
 {
 	static const char *const bodies[] = {"%y = add %p, %p : string[2]", "%y = cast %p {to=i64} : i64[2]",
@@ -184,6 +281,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(strings_move_and_compare, lower_setup, lower_teardown),
 		cmocka_unit_test_setup_teardown(strings_convert, lower_setup, lower_teardown),
 		cmocka_unit_test_setup_teardown(strings_join_and_split, lower_setup, lower_teardown),
+		cmocka_unit_test_setup_teardown(strings_change_case_and_match, lower_setup, lower_teardown),
+		cmocka_unit_test_setup_teardown(trees_are_walked, lower_setup, lower_teardown),
+		cmocka_unit_test_setup_teardown(trees_of_nonsense_stay_inside, lower_setup, lower_teardown),
 		cmocka_unit_test_setup_teardown(other_ops_refuse_strings, lower_setup, lower_teardown),
 	};
 

@@ -43,8 +43,8 @@ ftl_status ftl_infer_op_trees(ftl_infer *f)
 		return ftl_infer_fail(f, "takes f32 or f64, not %s", ftl_dtype_name(x->dtype));
 	FTL_TRY(ftl_hook_want_rank(f, 0, 2));
 	if (a->features < 1 || (ftl_dim_is_const(f->g->st, x->dims[1], &n) && n < a->features))
-		return ftl_infer_fail(f, "reads feature %lld of input 0, which has shape %s", (long long)a->features - 1,
-				      ftl_hook_in_shape(f, 0));
+		return ftl_infer_fail(f, "reads feature %lld of input 0, which has shape %s",
+				      (long long)a->features - 1, ftl_hook_in_shape(f, 0));
 	FTL_TRY(want_table(f, 1, FTL_I32, 1));
 	FTL_TRY(want_table(f, 2, x->dtype, 1));
 	FTL_TRY(want_table(f, 3, FTL_I32, 0));

@@ -63,7 +63,8 @@ ftl_kv ftl_point_find(ftl_kern *k, const ftl_node *n, const ftl_kv *idx)
 	ftl_k_break(b, op(b, FTL_K_le, ftl_k_get(b, left), ftl_k_i64(b, 1)));
 	half = op(b, FTL_K_div, ftl_k_get(b, left), ftl_k_i64(b, 2));
 	at = op(b, FTL_K_add, ftl_k_get(b, low), half);
-	ftl_k_set(b, low, ftl_k_select(b, compare(k, n, FTL_K_le, ftl_read(k, n->in[1], &at), x), at, ftl_k_get(b, low)));
+	ftl_k_set(b, low,
+		  ftl_k_select(b, compare(k, n, FTL_K_le, ftl_read(k, n->in[1], &at), x), at, ftl_k_get(b, low)));
 	ftl_k_set(b, left, op(b, FTL_K_sub, ftl_k_get(b, left), half));
 	ftl_k_end(b, &s);
 	at = ftl_k_get(b, low);
@@ -199,7 +200,8 @@ ftl_status ftl_nest_trees(ftl_lo *lo, ftl_node_id id)
 	ftl_k_store(b, ftl_kern_ptr(k, n->out[0]), op(b, FTL_K_add, base, t.index), start);
 	ftl_k_end(b, &t);
 	trees = ftl_k_for(b, ftl_k_i64(b, 0), ftl_k_i64(b, roots), 1);
-	node = ftl_k_var(b, inside(&f, ftl_k_cast(b, ftl_read_flat(k, n->in[ROOTS], trees.index, 1), FTL_I64), f.nodes));
+	node = ftl_k_var(b,
+			 inside(&f, ftl_k_cast(b, ftl_read_flat(k, n->in[ROOTS], trees.index, 1), FTL_I64), f.nodes));
 	walk = ftl_k_for(b, ftl_k_i64(b, 0), ftl_k_i64(b, f.nodes), 1);
 	x = ftl_k_get(b, node);
 	code = column(&f, x, MODE);
