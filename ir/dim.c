@@ -6,11 +6,19 @@
 
 #include <assert.h>
 
+static void free_temp(void *st)
+{
+	ftl_arena_free(&((ftl_symtab *)st)->temp);
+}
+
 ftl_symtab *ftl_symtab_new(ftl_arena *arena)
 {
 	ftl_symtab *st = FTL_NEW(arena, ftl_symtab);
 
 	st->arena = arena;
+	ftl_arena_init(&st->temp, arena->mem, arena->landing, arena->limit);
+	ftl_arena_defer(arena, free_temp, st);
+	st->epoch = 1;
 	st->nslot = 64;
 	st->slot = FTL_NEW_N(arena, uint32_t, st->nslot);
 	st->seed = (uint64_t)(uintptr_t)st * 0x9e3779b97f4a7c15u; /* see ftl_map_new */
@@ -184,13 +192,14 @@ static bool measure(const ftl_symtab *st, const ftl_dim_node *n, uint32_t *out_w
 
 static const ftl_dim_term *copy_terms(ftl_symtab *st, const ftl_dim_node *n)
 {
-	ftl_dim_term *t = FTL_NEW_N(st->arena, ftl_dim_term, n->n);
+	ftl_arena *arena = st->proving ? &st->temp : st->arena;
+	ftl_dim_term *t = FTL_NEW_N(arena, ftl_dim_term, n->n);
 	ftl_dim *atom;
 	size_t atoms = 0;
 
 	for (uint32_t k = 0; k < n->n; k++)
 		atoms += n->term[k].n;
-	atom = FTL_NEW_N(st->arena, ftl_dim, atoms);
+	atom = FTL_NEW_N(arena, ftl_dim, atoms);
 	for (uint32_t k = 0; k < n->n; k++) {
 		t[k] = n->term[k];
 		if (t[k].n)
@@ -239,6 +248,22 @@ static ftl_dim intern(ftl_symtab *st, const ftl_dim_node *n)
 	ftl_vec_push(st->arena, &st->all, e);
 	st->slot[i] = st->all.n - 1;
 	return st->all.n - 1;
+}
+
+/* Newest first: with linear probing no other entry was put where it is because of this one. */
+void dim_forget(ftl_symtab *st, ftl_dim mark)
+{
+	while (st->all.n > mark) {
+		ftl_dim d = --st->all.n;
+		uint32_t i = (uint32_t)dim_at(st, d)->hash & (st->nslot - 1);
+
+		assert(dim_kind(st, d) != FTL_DIM_SYM);
+		while (st->slot[i] != d)
+			i = (i + 1) & (st->nslot - 1);
+		st->slot[i] = 0;
+	}
+	if (st->temp.used)
+		ftl_arena_reset(&st->temp);
 }
 
 ftl_dim ftl_dim_const(ftl_symtab *st, int64_t v)
@@ -335,6 +360,7 @@ void ftl_dim_set_bounds(ftl_symtab *st, ftl_dim sym, int64_t lo, int64_t hi)
 		return; /* contradicts what is known, or says nothing new */
 	s->pub.lo = lo;
 	s->pub.hi = hi;
+	st->epoch++;
 	/* operands have smaller ids, so one sweep brings everything up to date */
 	for (ftl_dim d = sym + 1; d < st->all.n; d++) {
 		ftl_dim_node *n = &st->all.v[d].pub;
@@ -355,6 +381,7 @@ void ftl_dim_set_upper(ftl_symtab *st, ftl_dim sym, ftl_dim upper)
 	if (sym == FTL_DIM_NONE || dim_kind(st, sym) != FTL_DIM_SYM || sym == upper)
 		return;
 	dim_at(st, sym)->upper = upper;
+	st->epoch++;
 	if (upper != FTL_DIM_NONE)
 		ftl_dim_set_bounds(st, sym, INT64_MIN, ftl_dim_hi(st, upper));
 }

@@ -276,13 +276,24 @@ static bool prove(ftl_symtab *st, ftl_dim e, int *steps)
 bool dim_prove_nonneg(ftl_symtab *st, ftl_dim e)
 {
 	int steps = PROOF_STEPS;
+	ftl_dim mark = st->all.n;
+	bool good;
 
+	if (e == FTL_DIM_NONE)
+		return false;
+	if (dim_at(st, e)->proof >> 1 == st->epoch)
+		return dim_at(st, e)->proof & 1;
 	/* proofs are a luxury: they go before the sums themselves do */
 	if (st->work > DIM_MAX_WORK / 2)
 		steps = 0;
-	else if (e != FTL_DIM_NONE && dim_kind(st, e) == FTL_DIM_SUM && dim_at(st, e)->pub.n > LONG_SUM)
+	else if (dim_kind(st, e) == FTL_DIM_SUM && dim_at(st, e)->pub.n > LONG_SUM)
 		steps = PROOF_STEPS_LONG;
-	return prove(st, e, &steps);
+	st->proving++;
+	good = prove(st, e, &steps);
+	if (--st->proving == 0)
+		dim_forget(st, mark);
+	dim_at(st, e)->proof = 2 * st->epoch + good;
+	return good;
 }
 
 /* e >= 0: 1 proven, 0 disproven, -1 unknown */

@@ -419,6 +419,28 @@ static void bounds_and_upper_narrow(void **state)
 	assert_int_equal(ftl_dim_lo(f->st, ftl_dim_mul(f->st, i, i)), 0);
 }
 
+/* Proofs try many expressions; the table keeps none of them, and answers follow what becomes known. */
+static void proofs_leave_nothing_behind(void **state)
+{
+	struct fix *f = *state;
+	ftl_dim a = E(f, "max(min(?batch,8),?past)"), b = E(f, "?batch+?past"), c = E(f, "?n*?seq"),
+		d = E(f, "3*?seq");
+	uint32_t count;
+
+	assert_int_equal(ftl_dim_known_le(f->st, a, b), 1);
+	assert_int_equal(ftl_dim_known_le(f->st, b, a), -1);
+	count = ftl_dim_count(f->st);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ftl_dim_known_le(f->st, a, b), 1);
+		assert_int_equal(ftl_dim_known_le(f->st, b, a), -1);
+	}
+	assert_int_equal(ftl_dim_count(f->st), count);
+	assert_true(E(f, "max(min(?batch,8),?past)") == a); /* the table is whole */
+	assert_int_equal(ftl_dim_known_le(f->st, d, c), -1);
+	ftl_dim_set_bounds(f->st, f->s[3], 3, 100);
+	assert_int_equal(ftl_dim_known_le(f->st, d, c), 1);
+}
+
 static void fresh_symbols_are_new(void **state)
 {
 	struct fix *f = *state;
@@ -536,6 +558,7 @@ int main(void)
 		T_(divisions_fold),
 		T_(minimum_and_maximum_fold),
 		T_(bounds_and_upper_narrow),
+		T_(proofs_leave_nothing_behind),
 		T_(fresh_symbols_are_new),
 		T_(overflow_gives_none),
 		T_(size_is_bounded),
