@@ -59,6 +59,30 @@ void ftl_exp_do_matmul(exporter *x, ftl_node_id id)
 
 /* ---- windows ---- */
 
+/* Pads that only the run knows are a Pad of their own in front, and the window has none: what in becomes. */
+static const char *pad_before(exporter *x, const char *in, ftl_dtype t, ftl_dims *pads, double value)
+{
+	int64_t c[FTL_MAX_RANK];
+	ftl_dim all[2 * FTL_MAX_RANK];
+	uint32_t ns = pads->n / 2, n = 0;
+	const char *args[3] = {in}, *out;
+
+	if (pads->n > FTL_MAX_RANK || ftl_exp_const_dims(x, *pads, c))
+		return in;
+	for (int end = 0; end < 2; end++) {
+		all[n++] = ftl_dim_const(x->g->st, 0);
+		all[n++] = ftl_dim_const(x->g->st, 0);
+		for (uint32_t i = 0; i < ns; i++)
+			all[n++] = pads->v[end * ns + i];
+	}
+	args[1] = ftl_exp_dims(x, n, all);
+	args[2] = ftl_exp_scalar(x, t, value);
+	out = ftl_exp_tmp(x);
+	ftl_exp_node(x, "Pad", 3, args, 1, &out);
+	*pads = (ftl_dims){0};
+	return out;
+}
+
 static void window(exporter *x, Onnx__NodeProto *n, ftl_ints strides, ftl_dims pads, const ftl_ints *dilations)
 {
 	int64_t *p = FTL_NEW_N(x->arena, int64_t, pads.n + 1);
@@ -146,6 +170,7 @@ void ftl_exp_do_conv(exporter *x, ftl_node_id id)
 	const char *in[3] = {ftl_exp_in(x, id, 0), ftl_exp_in(x, id, 1), ftl_exp_in(x, id, 2)};
 	ftl_dtype t = type_in(x, id, 0)->dtype;
 	bool eight = !is_real(x, n->in[0]) && (t == FTL_I8 || t == FTL_U8);
+	ftl_dims pads = a->pads;
 	Onnx__NodeProto *o;
 
 	if (t == FTL_I32 && conv_integer(x, id))
@@ -154,8 +179,9 @@ void ftl_exp_do_conv(exporter *x, ftl_node_id id)
 		ftl_exp_fail(x, FTL_ERR_UNSUPPORTED, "a convolution over %s cannot be exported", ftl_dtype_name(t));
 		return;
 	}
+	in[0] = pad_before(x, in[0], t, &pads, 0);
 	o = node(x, id, eight ? "ConvInteger" : "Conv", 3, in);
-	window(x, o, a->strides, a->pads, &a->dilations);
+	window(x, o, a->strides, pads, &a->dilations);
 	ftl_exp_i(x, o, "group", a->group);
 }
 
@@ -189,10 +215,15 @@ void ftl_exp_do_max_pool(exporter *x, ftl_node_id id)
 {
 	ATTRS_OF(max_pool);
 	const char *in = ftl_exp_in(x, id, 0), *out[2] = {ftl_exp_out(x, id, 0), ftl_exp_out(x, id, 1)};
-	Onnx__NodeProto *o = ftl_exp_node(x, "MaxPool", 1, &in, 2, out);
+	ftl_dtype t = type_in(x, id, 0)->dtype;
+	ftl_dims pads = a->pads;
+	Onnx__NodeProto *o;
 
+	if (!*out[1] && ftl_dtype_is_float(t)) /* indices would count the padding */
+		in = pad_before(x, in, t, &pads, -INFINITY);
+	o = ftl_exp_node(x, "MaxPool", 1, &in, 2, out);
 	ftl_exp_ints(x, o, "kernel_shape", a->kernel.n, a->kernel.v);
-	window(x, o, a->strides, a->pads, &a->dilations);
+	window(x, o, a->strides, pads, &a->dilations);
 	ftl_exp_i(x, o, "ceil_mode", a->ceil_mode);
 	ftl_exp_i(x, o, "storage_order", a->column_major);
 }
@@ -201,10 +232,14 @@ void ftl_exp_do_avg_pool(exporter *x, ftl_node_id id)
 {
 	ATTRS_OF(avg_pool);
 	const char *in = ftl_exp_in(x, id, 0);
-	Onnx__NodeProto *o = node(x, id, "AveragePool", 1, &in);
+	ftl_dims pads = a->pads;
+	Onnx__NodeProto *o;
 
+	if (a->include_pad && !a->ceil_mode) /* else the padding must be told apart */
+		in = pad_before(x, in, type_in(x, id, 0)->dtype, &pads, 0);
+	o = node(x, id, "AveragePool", 1, &in);
 	ftl_exp_ints(x, o, "kernel_shape", a->kernel.n, a->kernel.v);
-	window(x, o, a->strides, a->pads, x->opset >= 19 ? &a->dilations : NULL);
+	window(x, o, a->strides, pads, x->opset >= 19 ? &a->dilations : NULL);
 	ftl_exp_i(x, o, "ceil_mode", a->ceil_mode);
 	ftl_exp_i(x, o, "count_include_pad", a->include_pad);
 }

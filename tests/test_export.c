@@ -54,6 +54,34 @@ static void graph_survives_export(void **state)
 	round_trip(f);
 }
 
+static void pads_that_only_the_run_knows_survive_export(void **state)
+{
+	fix *f = *state;
+	float w[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+	Onnx__TensorProto *t = weight(f, "w", 1, 9, w, sizeof w);
+	Onnx__AttributeProto *strides;
+	Onnx__NodeProto *n;
+
+	t->n_dims = 4;
+	t->dims = (int64_t[]){1, 1, 3, 3};
+	n = node(f, "Conv", "x w", "y");
+	attr_s(f, n, "auto_pad", "SAME_UPPER");
+	strides = attr(f, n, "strides", 7);
+	for (int i = 0; i < 2; i++)
+		PUSH(f, strides->ints, strides->n_ints, 2);
+	input(f, "x", 1, "1,1,?h,?w");
+	output(f, "y");
+	good(f);
+	const char *dir = folder(f), *path = ftl_path_join(&f->arena, dir, "out.onnx"), *before = result_shape(f, 0);
+	if (ftl_onnx_export(&f->arena, f->g, path, NULL, &f->d) != FTL_OK ||
+	    ftl_onnx_import(&f->arena, path, NULL, &f->d, &f->g) != FTL_OK)
+		fail_msg("%s", f->d.text);
+	assert_string_equal(result_shape(f, 0), before);
+	assert_non_null(strstr(printed(f, f->g), "= pad "));
+	unlink(path);
+	rmdir(dir);
+}
+
 static void control_flow_survives_export(void **state)
 {
 	fix *f = *state;
@@ -349,11 +377,17 @@ static void low_types_survive_export(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(graph_survives_export),           T(control_flow_survives_export),
-		T(opset_is_one_that_has_the_types), T(large_weights_go_to_a_second_file),
-		T(tensor_file_survives_writing),    T(tensor_file_with_typed_lists_is_read),
-		T(packed_tensors_are_read),         T(short_packed_data_is_refused),
-		T(low_types_survive_export),        T(sequence_and_optional_files_survive_writing),
+		T(graph_survives_export),
+		T(control_flow_survives_export),
+		T(opset_is_one_that_has_the_types),
+		T(large_weights_go_to_a_second_file),
+		T(tensor_file_survives_writing),
+		T(tensor_file_with_typed_lists_is_read),
+		T(packed_tensors_are_read),
+		T(short_packed_data_is_refused),
+		T(low_types_survive_export),
+		T(sequence_and_optional_files_survive_writing),
+		T(pads_that_only_the_run_knows_survive_export),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
