@@ -19,16 +19,16 @@ typedef struct dim_entry {
 	uint64_t hash;
 	uint32_t weight; /* nodes of the tree this expression prints as */
 	uint32_t depth;
-	ftl_dim upper; /* SYM */
-	bool any_int;  /* SYM made by ftl_dim_fresh_int */
+	ftl_dim upper;  /* SYM */
+	bool any_int;   /* SYM made by ftl_dim_fresh_int */
 	uint32_t proof; /* is it >= 0? 2 * epoch + 1 (proven) or + 0, if that was asked in this epoch */
 } dim_entry;
 
 struct ftl_symtab {
 	ftl_arena *arena;
-	ftl_arena temp;   /* terms of what a proof makes */
-	uint32_t proving; /* proofs within proofs */
-	uint32_t epoch;   /* counts the times that more became known of a symbol; from 1 */
+	ftl_arena temp;         /* terms of what a proof makes */
+	uint32_t proving;       /* proofs within proofs */
+	uint32_t epoch;         /* counts the times that more became known of a symbol; from 1 */
 	FTL_VEC(dim_entry) all; /* [0] is not used */
 	uint32_t *slot;         /* hash table of ids, a power of two, at most half full */
 	uint32_t nslot;

@@ -423,8 +423,7 @@ static void bounds_and_upper_narrow(void **state)
 static void proofs_leave_nothing_behind(void **state)
 {
 	struct fix *f = *state;
-	ftl_dim a = E(f, "max(min(?batch,8),?past)"), b = E(f, "?batch+?past"), c = E(f, "?n*?seq"),
-		d = E(f, "3*?seq");
+	ftl_dim a = E(f, "max(min(?batch,8),?past)"), b = E(f, "?batch+?past"), c = E(f, "?n*?seq"), d = E(f, "3*?seq");
 	uint32_t count;
 
 	assert_int_equal(ftl_dim_known_le(f->st, a, b), 1);
