@@ -171,6 +171,14 @@ bool ftl_imp_known_f(imp *m, ftl_val v, double *out);
 /* The list in attribute `name`, or else in input k; an error if it is given but not known. False: not given. */
 bool ftl_imp_list(imp *m, const char *name, uint32_t k, int64_t *out, uint32_t cap, uint32_t *n);
 
+/* ---- import_body.c ---- */
+/* What the body's Identity nodes rename: new name -> old one. */
+ftl_map *ftl_imp_renamed(imp *m, const Onnx__GraphProto *gp);
+/* Does the body hand input `in` back as output `out`, renamed at most? */
+bool ftl_imp_passes_through(const ftl_map *names, const char *in, const char *out);
+/* Does the body nothing with sequence `in` but append to it and hand that back as `out`? */
+bool ftl_imp_appends(const Onnx__GraphProto *gp, const char *in, const char *out);
+
 /* ---- import_sequence.c, import_optional.c ---- */
 #define IMP_TENSOR (-1)
 int ftl_imp_kind(const imp *m, const imp_bound *b); /* IMP_TENSOR or an ftl_seq_kind */
