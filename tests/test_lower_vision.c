@@ -70,11 +70,31 @@ static void moved_convolutions_agree_on_all_targets(void **state)
 	run(*state, deformed, FTL_COUNT(deformed));
 }
 
+/* Each operand is within limits, what lies between them and the result is beyond counting. */
+static void scratch_beyond_counting_is_no_crash(void **state)
+{
+	static const char text[] =
+		"func @f(%x: f32[1,1,8589934592], %w: f32[1,1,8589934592]) -> (f32[1,1,17179869183]) {\n"
+		" %y = conv_transpose %x, %w : f32[1,1,17179869183]\n return %y\n}\n";
+	struct fix *f = *state;
+	ftl_kmodule *m = NULL;
+	ftl_graph *g = NULL;
+
+	assert_int_equal(ftl_parse(&f->arena, text, sizeof text - 1, NULL, &f->diag, &g), FTL_OK);
+	for (size_t i = 0; ftl_target_at(i); i++) {
+		ftl_lower_options o = {.target = ftl_target_at(i)};
+
+		assert_int_equal(ftl_lower(&f->arena, g, &o, &f->diag, &m), FTL_OK);
+		assert_true(m->msgs.n > 2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(boxes_are_selected_alike_on_all_targets, lower_setup, lower_teardown),
 		cmocka_unit_test_setup_teardown(regions_are_pooled_alike_on_all_targets, lower_setup, lower_teardown),
+		cmocka_unit_test_setup_teardown(scratch_beyond_counting_is_no_crash, lower_setup, lower_teardown),
 		cmocka_unit_test_setup_teardown(moved_convolutions_agree_on_all_targets, lower_setup, lower_teardown),
 	};
 

@@ -152,9 +152,19 @@ static ftl_kv symbol_value(void *user, ftl_dim sym)
 	return lo->read[sym].v;
 }
 
+/* Products of sizes that each fit may not: a run that comes to one ends there. */
+static ftl_dim countable(ftl_lo *lo, ftl_dim d)
+{
+	if (d != FTL_DIM_NONE)
+		return d;
+	ftl_k_check(&lo->main, ftl_k_int(&lo->main, FTL_KT_BOOL, 0),
+		    ftl_lo_msg(lo, ftl_node_get(lo->g, lo->node), "works on more elements than can be counted"));
+	return ftl_dim_const(lo->g->st, 0);
+}
+
 ftl_kv ftl_lo_dim(ftl_lo *lo, ftl_dim d)
 {
-	return ftl_k_dim(&lo->main, lo->g->st, d, FTL_I64, symbol_value, lo);
+	return ftl_k_dim(&lo->main, lo->g->st, countable(lo, d), FTL_I64, symbol_value, lo);
 }
 
 struct entry_check {
@@ -256,8 +266,10 @@ ftl_kv ftl_lo_temp(ftl_lo *lo, ftl_dim bytes)
 {
 	ftl_type t = {.dtype = FTL_U8, .rank = 1, .dims = &bytes};
 	uint32_t buf;
-	ftl_kv p = ftl_lo_storage(lo, &t, &buf);
+	ftl_kv p;
 
+	bytes = countable(lo, bytes);
+	p = ftl_lo_storage(lo, &t, &buf);
 	if (!buf)
 		ftl_vec_push(lo->arena, &lo->temps, p);
 	return p;
