@@ -21,6 +21,22 @@ static void cases(void **state)
 		 " %L0 = tanh %S : f32[?a,?k,?b,?d]\n %L = add %L0, %m : f32[?a,?k,?b,?d]\n", ""},
 		{"?a,?d,8", "?a,?d,8", "?a,?d,8", "?a,?d,?d", "?a,?d,8", ", %m: bool[?d,?d]",
 		 " %lo = const dense<-9> : f32[]\n", " %L = where %m, %S, %lo : f32[?a,?d,?d]\n", ""},
+		/* causal: blocks of keys that no query of a block sees are not computed */
+		{"2,300,8", "2,600,8", "2,600,8", "2,300,600", "2,300,8", "",
+		 " %z0 = const dense<0> : i64[]\n %o1 = const dense<1> : i64[]\n %r1 = const dense<300> : i64[]\n"
+		 " %r2 = const dense<600> : i64[]\n %i = range %z0, %r1, %o1 : i64[300]\n"
+		 " %i1 = reshape %i {dims=[300,1]} : i64[300,1]\n %j = range %z0, %r2, %o1 : i64[600]\n"
+		 " %m = le %j, %i1 : bool[300,600]\n %lo = const dense<-1e9> : f32[]\n",
+		 " %L = where %m, %S, %lo : f32[2,300,600]\n", ""},
+		/* the same with rows that see nothing: all their weights are alike */
+		{"2,300,8", "2,600,8", "2,600,8", "2,300,600", "2,300,8", "",
+		 " %z0 = const dense<0> : i64[]\n %o1 = const dense<1> : i64[]\n %r1 = const dense<300> : i64[]\n"
+		 " %r2 = const dense<600> : i64[]\n %i = range %z0, %r1, %o1 : i64[300]\n"
+		 " %i1 = reshape %i {dims=[300,1]} : i64[300,1]\n %j = range %z0, %r2, %o1 : i64[600]\n"
+		 " %off = const dense<200> : i64[]\n %j1 = add %j, %off : i64[600]\n"
+		 " %m = le %j1, %i1 : bool[300,600]\n %lo = const dense<-1e9> : f32[]\n"
+		 " %hi = const dense<0> : f32[]\n %b = where %m, %hi, %lo : f32[300,600]\n",
+		 " %L = add %S, %b : f32[2,300,600]\n", ""},
 		{"?one,8", "?d,8", "?d,8", "?one,?d", "?one,8", "", "", "", ""},
 		{"2,?one,8", "2,300,8", "2,300,8", "2,?one,300", "2,?one,8", "", "", "", ""},
 	};

@@ -205,14 +205,18 @@ static void run_keys(ftl_attend *a, enum ftl_att_phase ph)
 {
 	ftl_kb *b = a->b;
 	ftl_kv n = ftl_kern_dim(a->k, a->keys);
-	ftl_kscope s;
+	ftl_kscope s, f;
 
 	if (a->once) {
 		run_block(a, att_num(a, 0), n, ph);
 		return;
 	}
 	s = ftl_k_for(b, att_num(a, 0), n, a->kb);
+	if (a->live)
+		f = ftl_k_if(b, ftl_att_live(a, a->block, s.index));
 	run_block(a, s.index, ftl_k2(b, FTL_K_min, ftl_k2(b, FTL_K_sub, n, s.index), att_num(a, a->kb)), ph);
+	if (a->live)
+		ftl_k_end(b, &f);
 	ftl_k_end(b, &s);
 }
 
@@ -272,6 +276,7 @@ static ftl_status emit(ftl_attend *a)
 
 	if (a->packed)
 		pack_keys(a);
+	ftl_att_find_live(a);
 	a->k = ftl_kern_begin(lo, a->id, "attention");
 	a->b = ftl_kern_b(a->k);
 	a->s = ftl_k_local(a->b, a->mb * a->kb * size);
@@ -285,7 +290,8 @@ static ftl_status emit(ftl_attend *a)
 	g = ftl_kern_grid(a->k);
 	nb = ftl_kern_dim(a->k, blocks);
 	ftl_delinear(a->k, q->dims, a->rank - 2, ftl_k2(a->b, FTL_K_div, g, nb), a->idx);
-	a->m0 = att_mul(a, ftl_k2(a->b, FTL_K_rem, g, nb), att_num(a, a->mb));
+	a->block = ftl_k2(a->b, FTL_K_rem, g, nb);
+	a->m0 = att_mul(a, a->block, att_num(a, a->mb));
 	a->rows = ftl_k2(a->b, FTL_K_min, ftl_k2(a->b, FTL_K_sub, ftl_kern_dim(a->k, a->m), a->m0), att_num(a, a->mb));
 	a->tiled = att_mul(a, ftl_k2(a->b, FTL_K_div, att_add(a, a->rows, att_num(a, a->mr - 1)), att_num(a, a->mr)),
 			   att_num(a, a->mr));

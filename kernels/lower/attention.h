@@ -26,6 +26,8 @@ typedef struct ftl_attend {
 	ftl_dim m, keys, d, lead;  /* queries, keys, their size, heads */
 	bool packed, once, linear; /* once: all keys in one block */
 	ftl_kv panels;             /* program value: packed keys */
+	ftl_kv live; /* program value: bytes, is block of keys [lead][block of queries] needed; 0: all are */
+	ftl_dim live_dim[FTL_MAX_RANK]; /* its leading axes, 1 where all share */
 
 	/* in the kernel */
 	ftl_kern *k;
@@ -35,6 +37,7 @@ typedef struct ftl_attend {
 	ftl_kv s, o, top, sum;    /* scratch: scores, result, per row the largest logit and the sum */
 	ftl_kv m0, rows, tiled;   /* first query, queries, and those rounded up to tiles */
 	ftl_kv q0, k0, v0;        /* where the head's operands start */
+	ftl_kv block;             /* number of the block of queries */
 	ftl_kv head;              /* number of the head's keys among the packed ones */
 } ftl_attend;
 
@@ -81,12 +84,21 @@ static inline int64_t att_panel(const ftl_attend *a)
 	return (int64_t)a->width * a->nv;
 }
 
+static inline ftl_kv att_add_ptr(const ftl_attend *a, ftl_kv ptr, ftl_kv bytes)
+{
+	return ftl_k_offset(a->b, ptr, bytes);
+}
+
+/* attention_live.c: sweep the masks for blocks with something in them, before the kernel; and is the block at key j0 one */
+void ftl_att_find_live(ftl_attend *a);
+ftl_kv ftl_att_live(ftl_attend *a, ftl_kv block, ftl_kv j0);
 /* attention_score.c: scores of the block's rows against nb keys from j0, into the scratch */
 void ftl_att_scores(ftl_attend *a, ftl_kv j0, ftl_kv nb);
 /* attention_row.c: logits of row i to weights */
 void ftl_att_softmax(ftl_attend *a, ftl_kv i, ftl_kv j0, ftl_kv nb, enum ftl_att_phase ph);
 void ftl_att_weights(ftl_attend *a, ftl_kv i, ftl_kv j0, ftl_kv nb,
 		     ftl_kv factor); /* multiplied, and through their region */
+ftl_kv ftl_att_read(ftl_attend *a, const ftl_type *scores, ftl_val v, const ftl_kv *idx); /* captured v at score idx */
 bool ftl_att_region_empty(const ftl_attend *a, uint32_t r);
 /* attention_value.c: weights times values, onto what is there, or out */
 void ftl_att_values(ftl_attend *a, ftl_kv j0, ftl_kv nb);

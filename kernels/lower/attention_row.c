@@ -5,8 +5,9 @@
 
 /* ---- the regions ---- */
 
-static ftl_kv lower_index(ftl_attend *a, const ftl_type *scores, ftl_val v, const ftl_kv *idx, ftl_kv *out)
+ftl_kv ftl_att_read(ftl_attend *a, const ftl_type *scores, ftl_val v, const ftl_kv *idx)
 {
+	ftl_kv out[FTL_MAX_RANK];
 	const ftl_type *t = att_type(a, v);
 	ftl_symtab *st = a->lo->g->st;
 
@@ -36,7 +37,7 @@ static ftl_kv region_of(ftl_attend *a, uint32_t r, const ftl_kv *idx, ftl_kv x)
 	ftl_kern *k = a->k;
 	uint32_t mark = k->over.n;
 	const ftl_type *scores = att_type(a, reg->params.v[0]);
-	ftl_kv at[FTL_MAX_RANK], in[4], y;
+	ftl_kv in[4], y;
 
 	ftl_vec_push(a->lo->arena, &k->over, ((__typeof__(*k->over.v)){reg->params.v[0], x}));
 	FTL_FOREACH_NODE_IN(g, a->n->regions[r], id) {
@@ -45,11 +46,11 @@ static ftl_kv region_of(ftl_attend *a, uint32_t r, const ftl_kv *idx, ftl_kv x)
 		if (id == reg->last || n->op == FTL_OP_const)
 			continue;
 		for (uint32_t i = 0; i < n->nin; i++)
-			in[i] = n->in[i] ? lower_index(a, scores, n->in[i], idx, at) : 0;
+			in[i] = n->in[i] ? ftl_att_read(a, scores, n->in[i], idx) : 0;
 		y = ftl_lower_get(n->op)->map(k, n, in);
 		ftl_vec_push(a->lo->arena, &k->over, ((__typeof__(*k->over.v)){n->out[0], y}));
 	}
-	y = lower_index(a, scores, ftl_node_get(g, reg->last)->in[0], idx, at);
+	y = ftl_att_read(a, scores, ftl_node_get(g, reg->last)->in[0], idx);
 	k->over.n = mark;
 	return ftl_k_cast(a->b, y, a->t);
 }
