@@ -55,6 +55,21 @@ bool ftl_att_regroups(const ftl_att *a, const ftl_node *n)
 	return n->op == FTL_OP_reshape && n->in[0] && ftl_att_full(a, n->in[0]) && ftl_att_full(a, n->out[0]);
 }
 
+/* Heads that share keys may be rows to a product: [..., h, g * m, x] there is [..., h * g, m, x] here, one axis in front of
+ * the rows growing by what the rows lose. */
+static bool splits_rows(const ftl_att *a, ftl_val few, ftl_val many)
+{
+	const ftl_type *x = ftl_type_of(a->g, few), *y = ftl_type_of(a->g, many);
+	int r = x->rank;
+
+	if (r < 3 || y->rank != r || !same(a, x->dims[r - 1], a->n) || !ftl_att_full(a, many) || x->enc)
+		return false;
+	for (int i = 0; i + 3 < r; i++)
+		if (!same(a, x->dims[i], y->dims[i]))
+			return false;
+	return ftl_dim_is_const(a->g->st, x->dims[r - 3], NULL) && ftl_dim_is_const(a->g->st, y->dims[r - 3], NULL);
+}
+
 static const ftl_node *def_of(const ftl_att *a, ftl_val v)
 {
 	ftl_node_id n = ftl_value_get(a->g, v)->def;
@@ -75,7 +90,7 @@ typedef struct search {
 	ftl_att *a;
 	ftl_node_id seen[LOOK];
 	uint32_t nseen;
-	ftl_node_id best;
+	ftl_node_id best, split;
 	int rank;
 } search;
 
@@ -109,6 +124,16 @@ static void find_product(search *s, ftl_val v)
 		}
 		return;
 	}
+	if (n->op == FTL_OP_reshape && n->in[0] && !ftl_att_regroups(a, n)) {
+		ftl_node_id product = splits_rows(a, n->in[0], v) ? ftl_def(a->g, n->in[0], FTL_OP_matmul) : 0;
+
+		if (product && local(a, n->in[0]) && s->rank < 4 && worth(a, ftl_node_get(a->g, product)) == 3) {
+			s->rank = 4;
+			s->best = product;
+			s->split = id;
+		}
+		return;
+	}
 	if (!ftl_op_has(n->op, FTL_MAP) && !ftl_att_regroups(a, n))
 		return;
 	for (uint32_t i = 0; i < n->nin; i++)
@@ -126,7 +151,7 @@ static bool cover_way(ftl_att *a, ftl_val v, int depth, bool *out_on_way)
 	*out_on_way = false;
 	if (!n || !local(a, v) || !ftl_att_full(a, v) || depth > FTL_PAT_NODES)
 		return true;
-	if (id == a->product || ftl_att_covers(a, id)) {
+	if (id == (a->split ? a->split : a->product) || ftl_att_covers(a, id)) {
 		*out_on_way = true;
 		return true;
 	}
@@ -187,6 +212,13 @@ static bool follow(ftl_att *a, ftl_node_id id, ftl_val v, bool sink, ftl_val *ou
 			return ftl_att_fault(a, "\"%.80s\" (matmul) reads the weights in another form", n->loc);
 		a->weights = v;
 		return true;
+	}
+	if (!sink && n->op == FTL_OP_reshape && !ftl_att_regroups(a, n) && ftl_use_count(a->g, n->out[0]) == 1 &&
+	    splits_rows(a, n->out[0], v) && is_last(a, ftl_value_get(a->g, n->out[0])->uses.v[0], n->out[0])) {
+		if (a->swapped || (a->weights && a->weights != v))
+			return ftl_att_fault(a, "\"%.80s\" (reshape) reads the weights in another form", n->loc);
+		a->weights = v;
+		return ftl_att_cover(a, id);
 	}
 	if (sink ? !drops_sink(a, n)
 		 : n->nout != 1 || n->nin > 4 || !ftl_att_full(a, n->out[0]) ||
@@ -292,11 +324,12 @@ static ftl_status visit(ftl_pass *p, ftl_node_id id, void *user)
 	if (!s.best)
 		return FTL_OK; /* no attention */
 	a.product = s.best;
+	a.split = s.rank == 4 ? s.split : 0;
 	if (!cover_way(&a, a.logits, 0, &on) || !find_last(&a)) {
 		ftl_pass_miss(p, FTL_ATT_WHAT, id, "%s", a.why);
 		return FTL_OK;
 	}
-	if (!ftl_att_cover(&a, a.product) || !ftl_att_cover(&a, a.soft)) {
+	if (!ftl_att_cover(&a, a.product) || !ftl_att_cover(&a, a.soft) || (a.split && !ftl_att_cover(&a, a.split))) {
 		ftl_pass_miss(p, FTL_ATT_WHAT, id, "%s", a.why);
 		return FTL_OK;
 	}

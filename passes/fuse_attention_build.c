@@ -295,7 +295,8 @@ ftl_status ftl_att_build(ftl_att *a, ftl_patch *t, ftl_val *out)
 	const ftl_node *product = ftl_node_get(a->g, a->product), *last = ftl_node_get(a->g, a->last);
 	const struct ftl_attrs_matmul *pa = FTL_ATTRS(product, matmul), *la = FTL_ATTRS(last, matmul);
 	ftl_val q = product->in[0], k = product->in[1], v = last->in[a->swapped ? 0 : 1], in[4], y;
-	ftl_val scores = product->out[0], soft_out = ftl_node_get(a->g, a->soft)->out[0];
+	ftl_val scores = a->split ? ftl_node_get(a->g, a->split)->out[0] : product->out[0],
+		soft_out = ftl_node_get(a->g, a->soft)->out[0];
 	const ftl_type *there = type_of(a, scores), *behind = type_of(a, a->weights);
 	bool swap_k = !pa->trans_b, swap_v = a->swapped ? !la->trans_a : la->trans_b;
 	struct ftl_attrs_attention *at = ftl_attrs_default(a->g, FTL_OP_attention);
@@ -308,6 +309,15 @@ ftl_status ftl_att_build(ftl_att *a, ftl_patch *t, ftl_val *out)
 	at->scale = pa->alpha;
 	if (pa->trans_a)
 		FTL_TRY(swap_last(t, q, &q));
+	if (a->split) { /* rows become heads again */
+		ftl_dim d[FTL_MAX_RANK];
+
+		if (type_of(a, q)->rank != there->rank)
+			return FTL_ERR_UNSUPPORTED;
+		memcpy(d, there->dims, (size_t)there->rank * sizeof *d);
+		d[there->rank - 1] = type_of(a, q)->dims[there->rank - 1];
+		FTL_TRY(ftl_layout_reshape(t, q, d, there->rank, &q));
+	}
 	if (swap_k)
 		FTL_TRY(swap_last(t, k, &k));
 	if (swap_v)
