@@ -11,7 +11,7 @@ typedef struct ftl_att {
 	ftl_graph *g;
 	ftl_node_id soft;     /* the softmax */
 	ftl_node_id product;  /* makes the scores */
-	ftl_node_id split; /* reshape behind it, from groups of heads times rows to heads; or 0 */
+	ftl_node_id split;    /* reshape behind it, from groups of heads times rows to heads; or 0 */
 	ftl_node_id last;     /* weights times values: the root of the patch */
 	bool swapped;         /* the weights are operand 1 of it: the result is the transpose */
 	ftl_val sink;         /* or 0 */
