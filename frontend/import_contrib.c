@@ -1,7 +1,7 @@
 /* com.microsoft: fused forms of ordinary arithmetic, as ONNX Runtime defines them. */
 #include <math.h>
 
-#include "imp.h"
+#include "attention.h"
 
 void ftl_imp_do_ms_gelu(imp *m)
 {
@@ -84,9 +84,17 @@ void ftl_imp_do_ms_fused_matmul(imp *m)
 		a = batch_to_rows(m, a);
 	if (ftl_imp_i(m, "transBatchB", 0) != 0)
 		b = batch_to_rows(m, b);
-	ftl_imp_out(m, 0,
-		    ftl_imp_matmul(m, a, b, ftl_imp_i(m, "transA", 0) != 0 && rank_of(m, a) > 1,
-				   ftl_imp_i(m, "transB", 0) != 0 && rank_of(m, b) > 1, ftl_imp_f(m, "alpha", 1)));
+	a = ftl_imp_matmul(m, a, b, ftl_imp_i(m, "transA", 0) != 0 && rank_of(m, a) > 1,
+			   ftl_imp_i(m, "transB", 0) != 0 && rank_of(m, b) > 1, ftl_imp_f(m, "alpha", 1));
+	if (ftl_imp_has(m, "activation")) { /* FusedMatMulActivation */
+		const char *act = ftl_imp_s(m, "activation", "");
+		if (!strcmp(act, "Softmax"))
+			a = ftl_imp_softmax(m, a, (int)ftl_imp_i(m, "activation_axis", -1));
+		else
+			a = ftl_imp_activation(m, a, act, ftl_imp_f(m, "activation_alpha", 0),
+					       ftl_imp_f(m, "activation_beta", 0));
+	}
+	ftl_imp_out(m, 0, a);
 }
 
 void ftl_imp_do_ms_fused_gemm(imp *m)
@@ -118,13 +126,24 @@ void ftl_imp_do_ms_skip_norm(imp *m)
 		    ftl_imp_norm(m, m->cur->row->op, s, ftl_imp_need(m, 2), rms ? 0 : ftl_imp_in(m, 3), -1,
 				 ftl_imp_f(m, "epsilon", 1e-12f)));
 	ftl_imp_out(m, 3, s);
+	if ((ftl_imp_wants(m, 1) || ftl_imp_wants(m, 2)) && !m->failed) {
+		ftl_val f = ftl_imp_cast(m, s, FTL_F32), mean = 0, var;
+		int64_t last = rank_of(m, s) - 1;
+		if (!rms) {
+			mean = ftl_imp_reduce(m, FTL_OP_reduce_mean, f, 1, &last, true);
+			f = e_sub(m, f, mean);
+			ftl_imp_out(m, 1, mean);
+		}
+		var = ftl_imp_reduce(m, FTL_OP_reduce_mean, e_mul(m, f, f), 1, &last, true);
+		var = op1(m, FTL_OP_sqrt, e_addf(m, var, ftl_imp_f(m, "epsilon", 1e-12f)));
+		ftl_imp_out(m, 2, op1(m, FTL_OP_reciprocal, var));
+	}
 }
 
 /* ids, segments?, word table, position table, segment table?, gamma, beta, mask?, positions? */
 void ftl_imp_do_ms_embed_layer_norm(imp *m)
 {
 	ftl_val ids = ftl_imp_need(m, 0), seg = ftl_imp_in(m, 1), mask = ftl_imp_in(m, 7), pos = ftl_imp_in(m, 8), s, p;
-	int64_t last = 1;
 
 	ftl_imp_want_rank(m, ids, 2, 2, "the token ids");
 	s = ftl_imp_gather(m, ftl_imp_need(m, 2), ids, 0);
@@ -140,16 +159,17 @@ void ftl_imp_do_ms_embed_layer_norm(imp *m)
 		    ftl_imp_norm(m, FTL_OP_layer_norm, s, ftl_imp_need(m, 5), ftl_imp_need(m, 6), -1,
 				 ftl_imp_f(m, "epsilon", 1e-12f)));
 	ftl_imp_out(m, 2, s);
-	if (!ftl_imp_wants(m, 1) || m->failed)
-		return;
-	if (mask) {
-		ftl_imp_out(m, 1,
-			    ftl_imp_reduce(m, FTL_OP_reduce_sum, ftl_imp_cast(m, mask, FTL_I32), 1, &last, false));
-	} else {
-		struct ftl_attrs_fill *f = NEW_ATTRS(m, fill);
-		ftl_dim b = ftl_imp_dim(m, ids, 0);
-		f->dtype = FTL_I32;
-		f->dims = ftl_imp_dims_copy(m, 1, &b);
-		ftl_imp_out(m, 1, ftl_imp_op(m, FTL_OP_fill, f, 0, NULL));
-	}
+	ftl_imp_out(m, 1, ftl_imp_mask_index(m, mask, ids));
+}
+
+/* How many tokens of each row a mask [b, s] has; 0 without a mask. */
+ftl_val ftl_imp_mask_index(imp *m, ftl_val mask, ftl_val ids)
+{
+	ftl_dim b = ftl_imp_dim(m, ids, 0);
+	int64_t last = 1;
+
+	if (m->failed)
+		return 0;
+	return mask ? ftl_imp_reduce(m, FTL_OP_reduce_sum, ftl_imp_cast(m, mask, FTL_I32), 1, &last, false)
+		    : ftl_imp_expand(m, ftl_imp_scalar(m, FTL_I32, 0), 1, &b);
 }

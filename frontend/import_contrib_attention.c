@@ -134,13 +134,15 @@ static ftl_val rotate_neox(imp *m, ftl_val x, ftl_dim past)
 
 void ftl_imp_do_ms_attention(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0), w = ftl_imp_need(m, 1), bias = ftl_imp_in(m, 2), mask = ftl_imp_in(m, 3),
-		past = ftl_imp_in(m, 4), extra = ftl_imp_in(m, 5), k, v, y;
+	bool quantized = !strcmp(m->cur->row->name, "QAttention");
+	ftl_val x = ftl_imp_need(m, 0), w = ftl_imp_need(m, 1), bias = quantized ? 0 : ftl_imp_in(m, 2),
+		mask = ftl_imp_in(m, quantized ? 5 : 3), past = ftl_imp_in(m, quantized ? 8 : 4),
+		extra = quantized ? 0 : ftl_imp_in(m, 5), k, v, y;
 	int64_t heads = ftl_imp_i(m, "num_heads", 0), width[3];
 	double filter = ftl_imp_f(m, "mask_filter_value", -10000);
 	imp_attention a = {.scale = ftl_imp_f(m, "scale", 0)};
 	ftl_ints sizes = ftl_imp_ints(m, "qkv_hidden_sizes");
-	ftl_dtype t = dtype_of(m, x);
+	ftl_dtype t = dtype_of(m, quantized ? ftl_imp_need(m, 2) : x);
 	ftl_dim nq, nkv, np = dim_c(m, 0);
 
 	ftl_imp_want_rank(m, x, 3, 3, "the input");
@@ -148,7 +150,7 @@ void ftl_imp_do_ms_attention(imp *m)
 		bad_model(m, "qkv_hidden_sizes has %u entries, needs 3", sizes.n);
 	for (int i = 0; i < 3 && !m->failed; i++)
 		width[i] = sizes.n ? sizes.v[i] : ftl_imp_const_dim(m, w, 1, "the weight's size") / 3;
-	x = ftl_imp_matmul(m, x, w, false, false, 1);
+	x = quantized ? ftl_imp_quantized_projection(m) : ftl_imp_matmul(m, x, w, false, false, 1);
 	x = ftl_imp_sum(m, x, bias);
 	if (m->failed)
 		return;

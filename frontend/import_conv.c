@@ -1,7 +1,7 @@
 /* Convolutions and pools: explicit pads out of auto_pad, kernels and strides of the right length. */
 #include <math.h>
 
-#include "imp.h"
+#include "attention.h"
 
 #define MAX_SPATIAL IMP_MAX_SPATIAL
 typedef imp_window window;
@@ -141,9 +141,11 @@ void ftl_imp_do_ms_fused_conv(imp *m)
 		ftl_imp_activation(m, y, ftl_imp_s(m, "activation", ""), p.n > 0 ? p.v[0] : 0, p.n > 1 ? p.v[1] : 0));
 }
 
+/* com.microsoft ConvTransposeWithDynamicPads has the pads as an input before the bias. */
 void ftl_imp_do_conv_transpose(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0), wt = ftl_imp_need(m, 1), bias = ftl_imp_in(m, 2);
+	bool dynamic = !strcmp(m->cur->row->name, "ConvTransposeWithDynamicPads");
+	ftl_val x = ftl_imp_need(m, 0), wt = ftl_imp_need(m, 1), bias = ftl_imp_in(m, dynamic ? 3 : 2);
 	struct ftl_attrs_conv_transpose *a = NEW_ATTRS(m, conv_transpose);
 	ftl_ints op = ftl_imp_ints(m, "output_padding"), os = ftl_imp_ints(m, "output_shape");
 	const char *how = ftl_imp_s(m, "auto_pad", "NOTSET");
@@ -162,6 +164,13 @@ void ftl_imp_do_conv_transpose(imp *m)
 		bad_model(m, "output_padding and output_shape have %u and %u entries for %d spatial axes", op.n, os.n,
 			  w.n);
 		return;
+	}
+	if (dynamic && ftl_imp_in(m, 2)) {
+		uint32_t n;
+		if (!ftl_imp_known_dims(m, ftl_imp_in(m, 2), w.pads, 2 * MAX_SPATIAL, &n) || n != 2 * (uint32_t)w.n) {
+			unsupported(m, "the pads must be known at import; make them constant");
+			return;
+		}
 	}
 	for (int i = 0; i < w.n; i++) {
 		extra[i] = op.n ? op.v[i] : 0;
@@ -272,11 +281,17 @@ static ftl_val avg_pool(imp *m, ftl_val x, bool include_pad, bool whole, double 
 	return ftl_imp_op(m, FTL_OP_avg_pool, a, 1, &x);
 }
 
-void ftl_imp_do_avg_pool(imp *m)
+ftl_val ftl_imp_average_pool(imp *m, ftl_val x, bool include_pad)
 {
 	double count;
 
 	ftl_imp_out(m, 0, avg_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0, false, &count));
+	return avg_pool(m, x, include_pad, &count);
+}
+
+void ftl_imp_do_avg_pool(imp *m)
+{
+	ftl_imp_out(m, 0, ftl_imp_average_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0));
 }
 
 static ftl_val lp(imp *m, ftl_val x, double p)
