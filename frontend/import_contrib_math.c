@@ -51,8 +51,8 @@ void ftl_imp_do_ms_irfft(imp *m)
 	int r = rank_of(m, x) - 1; /* of the signal */
 	ftl_dim half, full, two = dim_c(m, 2), one = dim_c(m, 1);
 
-	if (!m->failed && (n < 1 || n > 3 || n > r || ftl_imp_i(m, "normalized", 0) != 0 ||
-			   ftl_imp_i(m, "onesided", 1) != 1))
+	if (!m->failed &&
+	    (n < 1 || n > 3 || n > r || ftl_imp_i(m, "normalized", 0) != 0 || ftl_imp_i(m, "onesided", 1) != 1))
 		bad_model(m, "signal_ndim, normalized or onesided make no sense");
 	if (m->failed)
 		return;
@@ -79,7 +79,8 @@ void ftl_imp_do_ms_cdist(imp *m)
 	int64_t last = 2;
 
 	if (strcmp(metric, "sqeuclidean") && strcmp(metric, "euclidean")) {
-		unsupported(m, "metric \"%s\" is not supported; ONNX Runtime has euclidean and sqeuclidean alone", metric);
+		unsupported(m, "metric \"%s\" is not supported; ONNX Runtime has euclidean and sqeuclidean alone",
+			    metric);
 		return;
 	}
 	d = e_sub(m, a, b);
@@ -112,7 +113,8 @@ void ftl_imp_do_ms_inverse(imp *m)
 	row = ftl_imp_range(m, n, FTL_I64);
 	eye = ftl_imp_cast(m, op2(m, FTL_OP_eq, ftl_imp_reshape(m, row, 2, two), row), w);
 	state = ftl_imp_reshape(m, ftl_imp_cast(m, x, w), 3, d);
-	state = ftl_imp_concat(m, 2, 2, (const ftl_val[]){state, ftl_imp_expand(m, ftl_imp_unsqueeze(m, eye, 0), 3, d)});
+	state = ftl_imp_concat(m, 2, 2,
+			       (const ftl_val[]){state, ftl_imp_expand(m, ftl_imp_unsqueeze(m, eye, 0), 3, d)});
 	ftl_imp_scan_open(m, &s, 0, 1, &state, 1, &row, 0, &var, &i);
 	col = ftl_imp_gather(m, var, i, 2); /* [b, n] */
 	/* rows above have had their turn */

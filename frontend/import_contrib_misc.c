@@ -42,8 +42,7 @@ void ftl_imp_do_ms_bias_dropout(imp *m)
 	ftl_imp_out(m, 0, residual ? e_add(m, y, residual) : y);
 	if (ftl_imp_wants(m, 1) && !m->failed)
 		ftl_imp_out(m, 1,
-			    ftl_imp_expand(m, ftl_imp_scalar(m, FTL_BOOL, 1), rank_of(m, x),
-					   ftl_imp_type(m, x)->dims));
+			    ftl_imp_expand(m, ftl_imp_scalar(m, FTL_BOOL, 1), rank_of(m, x), ftl_imp_type(m, x)->dims));
 }
 
 static ftl_val silu_of(imp *m, ftl_val x, double alpha)
@@ -173,7 +172,8 @@ ftl_val ftl_imp_channels(imp *m, ftl_val x, bool to_second)
 
 void ftl_imp_do_ms_nhwc_conv(imp *m)
 {
-	ftl_val y = ftl_imp_conv(m, ftl_imp_channels(m, ftl_imp_need(m, 0), true), ftl_imp_need(m, 1), ftl_imp_in(m, 2));
+	ftl_val y = ftl_imp_conv(m, ftl_imp_channels(m, ftl_imp_need(m, 0), true), ftl_imp_need(m, 1),
+				 ftl_imp_in(m, 2));
 	ftl_floats p = ftl_imp_floats(m, "activation_params");
 
 	if (ftl_imp_in(m, 3))
@@ -315,11 +315,13 @@ void ftl_imp_do_ms_refused(imp *m)
 	const char *name = row->name;
 
 	if (!strcmp(row->domain, "com.microsoft.nchwc"))
-		unsupported(m, "belongs to ONNX Runtime's inner layout, which an optimized model was saved with; export it "
-			       "with optimization level \"extended\" or lower");
+		unsupported(
+			m, "belongs to ONNX Runtime's inner layout, which an optimized model was saved with; export it "
+			   "with optimization level \"extended\" or lower");
 	else if (!strncmp(name, "QOrdered", 8) || strstr(name, "WithOrder"))
-		unsupported(m, "has weights in the tile order of NVIDIA tensor cores; export the model with QuantizeLinear "
-			       "and DequantizeLinear");
+		unsupported(
+			m, "has weights in the tile order of NVIDIA tensor cores; export the model with QuantizeLinear "
+			   "and DequantizeLinear");
 	else if (strstr(name, "Grad"))
 		unsupported(m, "is for training; export the model for inference");
 	else if (!strcmp(name, "Tokenizer"))
@@ -377,11 +379,12 @@ void ftl_imp_do_aten(imp *m)
 	static const struct {
 		const char *name;
 		ftl_op op;
-	} map[] = {{"relu", FTL_OP_relu}, {"sigmoid", FTL_OP_sigmoid}, {"tanh", FTL_OP_tanh}, {"erf", FTL_OP_erf},
-		   {"silu", FTL_OP_silu}, {"mish", FTL_OP_mish},       {"abs", FTL_OP_abs},   {"neg", FTL_OP_neg},
-		   {"exp", FTL_OP_exp},   {"log", FTL_OP_log},         {"sqrt", FTL_OP_sqrt}, {"add", FTL_OP_add},
-		   {"sub", FTL_OP_sub},   {"mul", FTL_OP_mul},         {"div", FTL_OP_div},   {"matmul", FTL_OP_matmul},
-		   {"bmm", FTL_OP_matmul}, {"mm", FTL_OP_matmul},      {"eq", FTL_OP_eq},     {"where", FTL_OP_where}};
+	} map[] = {
+		{"relu", FTL_OP_relu},  {"sigmoid", FTL_OP_sigmoid}, {"tanh", FTL_OP_tanh}, {"erf", FTL_OP_erf},
+		{"silu", FTL_OP_silu},  {"mish", FTL_OP_mish},       {"abs", FTL_OP_abs},   {"neg", FTL_OP_neg},
+		{"exp", FTL_OP_exp},    {"log", FTL_OP_log},         {"sqrt", FTL_OP_sqrt}, {"add", FTL_OP_add},
+		{"sub", FTL_OP_sub},    {"mul", FTL_OP_mul},         {"div", FTL_OP_div},   {"matmul", FTL_OP_matmul},
+		{"bmm", FTL_OP_matmul}, {"mm", FTL_OP_matmul},       {"eq", FTL_OP_eq},     {"where", FTL_OP_where}};
 	const char *name = ftl_imp_s(m, "operator", ""), *overload = ftl_imp_s(m, "overload_name", "");
 	uint32_t n = 0;
 	ftl_val in[3];

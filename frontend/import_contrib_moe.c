@@ -214,7 +214,7 @@ void ftl_imp_do_ms_qmoe(imp *m)
 		return;
 	e = ftl_imp_dim(m, w.w1, 0);
 	p = shares(m, router, chosen(m, e), e, true); /* ONNX Runtime does not look at the attribute */
-	if (ftl_imp_in(m, 14)) /* weights of their own for the experts that the scores choose */
+	if (ftl_imp_in(m, 14))                        /* weights of their own for the experts that the scores choose */
 		p = e_where(m, op2(m, FTL_OP_gt, p, e_num(m, p, 0)), ftl_imp_cast(m, ftl_imp_in(m, 14), FTL_F32),
 			    e_num(m, p, 0));
 	mix(m, &w, p);

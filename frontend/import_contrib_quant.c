@@ -25,8 +25,9 @@ static ftl_val stored(imp *m, ftl_val y, ftl_val scale, ftl_val zero, ftl_dtype 
 
 	a->axis = -1;
 	a->to = t;
-	return ftl_imp_op(m, FTL_OP_quantize, a, zero ? 3 : 2,
-			  (const ftl_val[]){y, scale ? scalar(m, scale) : ftl_imp_scalar(m, FTL_F32, 1), scalar(m, zero)});
+	return ftl_imp_op(
+		m, FTL_OP_quantize, a, zero ? 3 : 2,
+		(const ftl_val[]){y, scale ? scalar(m, scale) : ftl_imp_scalar(m, FTL_F32, 1), scalar(m, zero)});
 }
 
 /* x - zero in t; a zero point per column broadcasts from the right */
@@ -41,8 +42,7 @@ void ftl_imp_do_ms_qlinear_add(imp *m)
 {
 	ftl_val a = ftl_imp_need(m, 0), sc = scalar(m, ftl_imp_need(m, 6)), x, y;
 
-	x = e_mul(m, centered(m, a, scalar(m, ftl_imp_in(m, 2)), FTL_F32),
-		  e_div(m, scalar(m, ftl_imp_need(m, 1)), sc));
+	x = e_mul(m, centered(m, a, scalar(m, ftl_imp_in(m, 2)), FTL_F32), e_div(m, scalar(m, ftl_imp_need(m, 1)), sc));
 	y = e_mul(m, centered(m, ftl_imp_need(m, 3), scalar(m, ftl_imp_in(m, 5)), FTL_F32),
 		  e_div(m, scalar(m, ftl_imp_need(m, 4)), sc));
 	ftl_imp_out(m, 0, stored(m, e_add(m, x, y), 0, ftl_imp_in(m, 7), dtype_of(m, a)));
@@ -222,9 +222,9 @@ void ftl_imp_do_ms_qembed_layer_norm(imp *m)
 
 	for (uint32_t k = 0; k < 5; k++)
 		if (k != 2 || ftl_imp_in(m, 4))
-			t[k] = k < 2 || k == 2 ? ftl_imp_need(m, 2 + k)
-					       : real(m, ftl_imp_need(m, 2 + k), ftl_imp_need(m, 8 + k),
-						      ftl_imp_in(m, 13 + k));
+			t[k] = k < 2 || k == 2
+				       ? ftl_imp_need(m, 2 + k)
+				       : real(m, ftl_imp_need(m, 2 + k), ftl_imp_need(m, 8 + k), ftl_imp_in(m, 13 + k));
 	ftl_imp_want_rank(m, ids, 2, 2, "the token ids");
 	if (m->failed)
 		return;
@@ -233,8 +233,7 @@ void ftl_imp_do_ms_qembed_layer_norm(imp *m)
 		  real(m, ftl_imp_gather(m, t[1], ftl_imp_range(m, ftl_imp_dim(m, ids, 1), FTL_I64), 0),
 		       ftl_imp_need(m, 9), ftl_imp_in(m, 14)));
 	if (seg && t[2])
-		s = e_add(m, s,
-			  real(m, ftl_imp_gather(m, t[2], seg, 0), ftl_imp_need(m, 10), ftl_imp_in(m, 15)));
+		s = e_add(m, s, real(m, ftl_imp_gather(m, t[2], seg, 0), ftl_imp_need(m, 10), ftl_imp_in(m, 15)));
 	ftl_imp_out(m, 0, ftl_imp_norm(m, FTL_OP_layer_norm, s, t[3], t[4], -1, ftl_imp_f(m, "epsilon", 1e-12f)));
 	ftl_imp_out(m, 1, ftl_imp_mask_index(m, ftl_imp_in(m, 7), ids));
 }

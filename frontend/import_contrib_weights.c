@@ -110,10 +110,9 @@ void ftl_imp_do_ms_gather_block_quantized(imp *m)
 /* 4-bit codes into a table of 16 levels, high half of each byte first, scaled by the largest value of their block. */
 void ftl_imp_do_ms_matmul_bnb4(imp *m)
 {
-	static const float fp4[16] = {0.0f,	    0.005208333333f, 0.66666667f,  1.0f,
-				      0.33333333f,  0.5f,	     0.16666667f,  0.25f,
-				      -0.0f,	    -0.005208333333f, -0.66666667f, -1.0f,
-				      -0.33333333f, -0.5f,	     -0.16666667f, -0.25f};
+	static const float fp4[16] = {
+		0.0f,  0.005208333333f,  0.66666667f,  1.0f,  0.33333333f,  0.5f,  0.16666667f,  0.25f,
+		-0.0f, -0.005208333333f, -0.66666667f, -1.0f, -0.33333333f, -0.5f, -0.16666667f, -0.25f};
 	static const float nf4[16] = {-1.0f,
 				      -0.6961928009986877f,
 				      -0.5250730514526367f,
