@@ -128,7 +128,8 @@ void ftl_imp_do_ms_qlinear_unary(imp *m)
 		y = ftl_imp_reduce(m, FTL_OP_reduce_mean, y, (uint32_t)n, axes, true);
 	} else if (!strcmp(name, "QLinearAveragePool")) {
 		y = last ? ftl_imp_channels(m, y, true) : y;
-		y = ftl_imp_average_pool(m, y, ftl_imp_i(m, "count_include_pad", 0) != 0);
+		bool padding = ftl_imp_i(m, "count_include_pad", 0) != 0;
+		y = ftl_imp_average_pool(m, y, padding, padding);
 		y = last ? ftl_imp_channels(m, y, false) : y;
 	} else { /* softmax, over one axis or, as before opset 13, over all from it on */
 		axis = ftl_imp_axis(m, ftl_imp_i(m, "axis", -1), r);

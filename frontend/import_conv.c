@@ -281,17 +281,16 @@ static ftl_val avg_pool(imp *m, ftl_val x, bool include_pad, bool whole, double 
 	return ftl_imp_op(m, FTL_OP_avg_pool, a, 1, &x);
 }
 
-ftl_val ftl_imp_average_pool(imp *m, ftl_val x, bool include_pad)
+ftl_val ftl_imp_average_pool(imp *m, ftl_val x, bool include_pad, bool whole)
 {
 	double count;
 
-	ftl_imp_out(m, 0, avg_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0, false, &count));
-	return avg_pool(m, x, include_pad, &count);
+	return avg_pool(m, x, include_pad, whole, &count);
 }
 
 void ftl_imp_do_avg_pool(imp *m)
 {
-	ftl_imp_out(m, 0, ftl_imp_average_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0));
+	ftl_imp_out(m, 0, ftl_imp_average_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0, false));
 }
 
 static ftl_val lp(imp *m, ftl_val x, double p)
