@@ -328,6 +328,13 @@ void ftl_imp_do_ms_refused(imp *m)
 		unsupported(m, "splits strings by a locale's rules; tokenize outside the model");
 	else if (strstr(name, "Paged"))
 		unsupported(m, "belongs to a server's paged cache; export the model with GroupQueryAttention");
+	else if (!strcmp(name, "Sampling"))
+		unsupported(m, "draws tokens from a generator of its own; export the decoder alone and sample outside the "
+			       "model, or use GreedySearch");
+	else if (!strcmp(name, "WhisperBeamSearch"))
+		unsupported(m, "is not supported; export Whisper's encoder and decoder as models of their own");
+	else if (!strcmp(name, "DecoderMaskedSelfAttention"))
+		unsupported(m, "has a cache in a GPU's order; export the model with Attention");
 	else if (!strcmp(name, "EPContext"))
 		unsupported(m, "holds a model compiled for other hardware; use the model it was made from");
 	else

@@ -255,3 +255,35 @@ void ftl_imp_do_ms_dynamic_quantize_matmul(imp *m)
 	acc = integer_matmul(m, q[0], ftl_imp_need(m, 1), q[2], ftl_imp_in(m, 3));
 	ftl_imp_out(m, 0, to_float(m, acc, q[1], ftl_imp_need(m, 2), ftl_imp_in(m, 4)));
 }
+
+/* LSTM with weights of 8 bits, laid out [directions, in, 4 * hidden]. The input is rounded to 8 bits as ONNX Runtime does;
+ * the hidden state is not, so the result is nearer to the float model than there. */
+void ftl_imp_do_ms_dynamic_quantize_lstm(imp *m)
+{
+	static const int perm[] = {0, 2, 1};
+	ftl_val q[3], w[2], x = ftl_imp_need(m, 0);
+
+	for (uint32_t k = 0; k < 2; k++) {
+		ftl_val scale = ftl_imp_need(m, 8 + 2 * k), zero = ftl_imp_in(m, 9 + 2 * k);
+		ftl_dim d[3];
+		ftl_imp_want_rank(m, scale, 1, 2, "a weight's scale");
+		if (m->failed)
+			return;
+		d[0] = ftl_imp_dim(m, scale, 0);
+		d[1] = dim_c(m, 1);
+		d[2] = rank_of(m, scale) == 2 ? ftl_imp_dim(m, scale, 1) : d[1];
+		w[k] = ftl_imp_cast(m, ftl_imp_need(m, 1 + k), FTL_F32);
+		if (zero)
+			w[k] = e_sub(m, w[k], ftl_imp_cast(m, ftl_imp_reshape(m, zero, 3, d), FTL_F32));
+		w[k] = ftl_imp_transpose(m, e_mul(m, w[k], ftl_imp_reshape(m, scale, 3, d)), perm);
+	}
+	dynamic_quantize(m, x, q);
+	x = e_mul(m, e_sub(m, ftl_imp_cast(m, q[0], FTL_F32), ftl_imp_cast(m, q[2], FTL_F32)), q[1]);
+	if (m->failed)
+		return;
+	m->cur->in[0] = (imp_bound){.v = x};
+	m->cur->in[1] = (imp_bound){.v = w[0]};
+	m->cur->in[2] = (imp_bound){.v = w[1]};
+	m->cur->nin = m->cur->nin > 8 ? 8 : m->cur->nin;
+	ftl_imp_do_rnn(m);
+}

@@ -13,14 +13,14 @@ void ftl_imp_scan_open(imp *m, imp_scan *s, int axis, uint32_t nvar, const ftl_v
 	ftl_region_id r;
 
 	*s = (imp_scan){.outer = m->b.region, .before = m->b.before, .nvar = nvar, .nout = nout};
+	for (uint32_t k = 0; k < nin + nout; k++)
+		axes[k] = axis;
+	for (uint32_t k = 0; k < n; k++) /* first, since var may be init */
+		all[k] = k < nvar ? init[k] : in[k - nvar];
 	memset(var, 0, nvar * sizeof *var);
 	memset(slice, 0, nin * sizeof *slice);
 	if (m->failed)
 		return;
-	for (uint32_t k = 0; k < nin + nout; k++)
-		axes[k] = axis;
-	for (uint32_t k = 0; k < n; k++)
-		all[k] = k < nvar ? init[k] : in[k - nvar];
 	a->num_scan_inputs = nin;
 	a->in_axes = ftl_imp_ints_copy(m, nin, axes);
 	a->out_axes = ftl_imp_ints_copy(m, nout, axes);
@@ -31,12 +31,12 @@ void ftl_imp_scan_open(imp *m, imp_scan *s, int axis, uint32_t nvar, const ftl_v
 	m->b.region = r;
 	m->b.before = 0;
 	for (uint32_t k = 0; k < nvar; k++) {
-		ftl_type t = *ftl_imp_type(m, init[k]);
+		ftl_type t = *ftl_imp_type(m, all[k]);
 		t.enc = NULL;
 		var[k] = ftl_param_new(m->g, r, t, "state");
 	}
 	for (uint32_t k = 0; k < nin; k++) {
-		const ftl_type *t = ftl_imp_type(m, in[k]);
+		const ftl_type *t = ftl_imp_type(m, all[nvar + k]);
 		ftl_dim d[FTL_MAX_RANK];
 		int rank = 0;
 		for (int i = 0; i < t->rank; i++)

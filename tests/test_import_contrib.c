@@ -86,6 +86,7 @@ static void refusals_name_the_remedy(void **state)
 	} t[] = {{"ReorderInput", "com.microsoft.nchwc", "optimization level"},
 		 {"QOrderedMatMul", "com.microsoft", "tensor cores"},
 		 {"Tokenizer", "com.microsoft", "tokenize outside the model"},
+		 {"WhisperBeamSearch", "com.microsoft", "encoder and decoder"},
 		 {"GatherGrad", "com.microsoft", "for inference"}};
 
 	for (size_t i = 0; i < FTL_COUNT(t); i++) {
