@@ -39,11 +39,11 @@ ftl_val ftl_imp_write_cache(imp *m, ftl_val past, ftl_val fresh, ftl_val at);
 ftl_val ftl_imp_quantized_projection(imp *m); /* of QAttention */
 
 /* ---- shared by com.microsoft's other families ---- */
-ftl_val ftl_imp_channels(imp *m, ftl_val x, bool to_second);       /* the channel axis from the end, or back */
-ftl_val ftl_imp_unpack_fields(imp *m, ftl_val x, int bits);        /* bytes -> bytes, 8 / bits times as many */
+ftl_val ftl_imp_channels(imp *m, ftl_val x, bool to_second); /* the channel axis from the end, or back */
+ftl_val ftl_imp_unpack_fields(imp *m, ftl_val x, int bits);  /* bytes -> bytes, 8 / bits times as many */
 /* with the current node's attributes; whole: windows that ceil_mode adds count all their elements */
 ftl_val ftl_imp_average_pool(imp *m, ftl_val x, bool include_pad, bool whole);
-ftl_val ftl_imp_mask_index(imp *m, ftl_val mask, ftl_val ids);     /* i32 [b]: how many tokens count */
+ftl_val ftl_imp_mask_index(imp *m, ftl_val mask, ftl_val ids); /* i32 [b]: how many tokens count */
 ftl_val ftl_imp_swiglu(imp *m, ftl_val g, ftl_val l, double alpha, double beta, double limit);
 
 #endif

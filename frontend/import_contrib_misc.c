@@ -329,8 +329,9 @@ void ftl_imp_do_ms_refused(imp *m)
 	else if (strstr(name, "Paged"))
 		unsupported(m, "belongs to a server's paged cache; export the model with GroupQueryAttention");
 	else if (!strcmp(name, "Sampling"))
-		unsupported(m, "draws tokens from a generator of its own; export the decoder alone and sample outside the "
-			       "model, or use GreedySearch");
+		unsupported(m,
+			    "draws tokens from a generator of its own; export the decoder alone and sample outside the "
+			    "model, or use GreedySearch");
 	else if (!strcmp(name, "WhisperBeamSearch"))
 		unsupported(m, "is not supported; export Whisper's encoder and decoder as models of their own");
 	else if (!strcmp(name, "DecoderMaskedSelfAttention"))

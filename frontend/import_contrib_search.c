@@ -31,8 +31,8 @@ static ftl_val both(imp *m, ftl_val a, ftl_val b)
 static ftl_val traces(imp *m, ftl_val x)
 {
 	ftl_dim c = ftl_imp_dim(m, x, 1), one = dim_c(m, 1);
-	ftl_val inf = ftl_imp_scalar(m, FTL_F32, INFINITY), zero = ftl_imp_scalar(m, FTL_F32, 0), above, row, in[3], step[3],
-		left, yield[3], out[3], first = ftl_imp_reshape(m, zero, 1, &one);
+	ftl_val inf = ftl_imp_scalar(m, FTL_F32, INFINITY), zero = ftl_imp_scalar(m, FTL_F32, 0), above, row, in[3],
+		step[3], left, yield[3], out[3], first = ftl_imp_reshape(m, zero, 1, &one);
 	imp_scan rows, columns;
 
 	/* the row above the first, with the cell before it */
@@ -56,7 +56,8 @@ static ftl_val traces(imp *m, ftl_val x)
 
 void ftl_imp_do_ms_dynamic_time_warping(imp *m)
 {
-	ftl_val x = ftl_imp_need(m, 0), trace, at[2], clock, step, var[2], yield[5], out[5], t, open, zero = i64(m, 0), n, order;
+	ftl_val x = ftl_imp_need(m, 0), trace, at[2], clock, step, var[2], yield[5], out[5], t, open, zero = i64(m, 0),
+		n, order;
 	ftl_dim r, c, flat;
 	imp_scan s;
 
@@ -110,8 +111,8 @@ static ftl_val least(imp *m, ftl_val flags, ftl_val values, ftl_val otherwise)
  * source, and where the source goes on after what the result ends with, if that is one place. */
 void ftl_imp_do_ms_bifurcation_detector(imp *m)
 {
-	ftl_val src = ftl_imp_need(m, 0), cur = ftl_imp_need(m, 1), prev = ftl_imp_need(m, 2), pred = ftl_imp_in(m, 3), k,
-		ns, n, same, place, going, y = cur, match, at;
+	ftl_val src = ftl_imp_need(m, 0), cur = ftl_imp_need(m, 1), prev = ftl_imp_need(m, 2), pred = ftl_imp_in(m, 3),
+		k, ns, n, same, place, going, y = cur, match, at;
 	int64_t lo = ftl_imp_i(m, "min_ngram_size", 1), hi = ftl_imp_i(m, "max_ngram_size", 3), axis = 0;
 	ftl_dim s = ftl_imp_dim(m, src, 0);
 
@@ -158,6 +159,5 @@ void ftl_imp_do_ms_bifurcation_detector(imp *m)
 		place = e_where(m, going, found, place);
 		going = both(m, going, lt(m, found, ns));
 	}
-	ftl_imp_out(m, 1,
-		    m->failed ? 0 : ftl_imp_reshape(m, place, rank_of(m, prev), ftl_imp_type(m, prev)->dims));
+	ftl_imp_out(m, 1, m->failed ? 0 : ftl_imp_reshape(m, place, rank_of(m, prev), ftl_imp_type(m, prev)->dims));
 }

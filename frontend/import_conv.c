@@ -290,7 +290,8 @@ ftl_val ftl_imp_average_pool(imp *m, ftl_val x, bool include_pad, bool whole)
 
 void ftl_imp_do_avg_pool(imp *m)
 {
-	ftl_imp_out(m, 0, ftl_imp_average_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0, false));
+	ftl_imp_out(m, 0,
+		    ftl_imp_average_pool(m, ftl_imp_need(m, 0), ftl_imp_i(m, "count_include_pad", 0) != 0, false));
 }
 
 static ftl_val lp(imp *m, ftl_val x, double p)
