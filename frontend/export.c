@@ -343,7 +343,7 @@ static int typed_opset(const exporter *x, const ftl_node *n, int v)
 	ftl_dtype types[8];
 	uint32_t k;
 
-	if (!*name)
+	if (!name || !*name) /* none, or the exporter's own business */
 		return v;
 	for (k = 0; k < n->nin && k < FTL_COUNT(types); k++)
 		types[k] = n->in[k] && !ftl_type_of(x->g, n->in[k])->enc ? ftl_type_of(x->g, n->in[k])->dtype

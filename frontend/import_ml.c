@@ -222,6 +222,8 @@ void ftl_imp_do_label_encoder(imp *m)
 	}
 	other = default_of(m, values.dtype);
 	at = ftl_ml_lookup(m, x, &keys);
+	if (ftl_dtype_is_float(keys.dtype) && m->cur->opset < 4) /* NaN is a key since opset 4 */
+		at = e_where(m, op1(m, FTL_OP_is_nan, x), ftl_imp_scalar(m, FTL_I64, keys.n), at);
 	if (!m->failed)
 		ftl_imp_out(m, 0, ftl_imp_gather(m, ftl_ml_table(m, &values, &other), at, 0));
 }

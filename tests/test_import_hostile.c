@@ -94,6 +94,66 @@ static void sizes_that_lie_are_refused(void **state)
 	bad(f, FTL_ERR_MODEL, "length does not match its dims");
 }
 
+/* Decision trees whose parts do not fit each other. */
+static void trees_that_lie_are_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t v[3];
+		const char *why;
+	} cases[] = {
+		{"nodes_truenodeids", {7, 0, 0}, "has a child that is not there"},
+		{"nodes_nodeids", {0, 1, 1}, "has node 1 twice"},
+		{"nodes_featureids", {-1, 0, 0}, "reads feature -1"},
+		{"target_nodeids", {1, 9, 0}, "which is not there"},
+		{"target_ids", {0, 5, 0}, "output 5 of 1"},
+	};
+	fix *f = *state;
+
+	for (size_t i = 0; i < FTL_COUNT(cases); i++) {
+		static const struct {
+			const char *name;
+			int64_t v[3];
+			size_t n;
+		} lists[] = {{"nodes_treeids", {0, 0, 0}, 3},      {"nodes_nodeids", {0, 1, 2}, 3},
+			     {"nodes_featureids", {0, 0, 0}, 3},   {"nodes_truenodeids", {1, 0, 0}, 3},
+			     {"nodes_falsenodeids", {2, 0, 0}, 3}, {"target_treeids", {0, 0, 0}, 2},
+			     {"target_nodeids", {1, 2, 0}, 2},     {"target_ids", {0, 0, 0}, 2}};
+		static const char *const modes[] = {"BRANCH_LEQ", "LEAF", "LEAF"};
+		Onnx__NodeProto *n;
+		Onnx__AttributeProto *a;
+
+		f->graph.n_node = f->graph.n_input = f->graph.n_output = 0;
+		f->opset[1].domain = (char *)"ai.onnx.ml";
+		f->opset[1].version = 3;
+		f->model.n_opset_import = 2;
+		n = node(f, "TreeEnsembleRegressor", "x", "y");
+		n->domain = "ai.onnx.ml";
+		for (size_t k = 0; k < FTL_COUNT(lists); k++) {
+			bool here = !strcmp(lists[k].name, cases[i].name);
+
+			a = attr(f, n, lists[k].name, 7);
+			a->n_ints = lists[k].n;
+			a->ints = ftl_arena_dup(&f->arena, here ? cases[i].v : lists[k].v, sizeof lists[k].v);
+		}
+		a = attr(f, n, "nodes_values", 6);
+		a->n_floats = 3;
+		a->floats = FTL_NEW_N(&f->arena, float, 3);
+		a = attr(f, n, "target_weights", 6);
+		a->n_floats = 2;
+		a->floats = FTL_NEW_N(&f->arena, float, 2);
+		a = attr(f, n, "nodes_modes", 8);
+		a->n_strings = 3;
+		a->strings = FTL_NEW_N(&f->arena, ProtobufCBinaryData, 3);
+		for (int k = 0; k < 3; k++)
+			a->strings[k] = (ProtobufCBinaryData){strlen(modes[k]), (uint8_t *)(uintptr_t)modes[k]};
+		attr_i(f, n, "n_targets", 1);
+		input(f, "x", 1, "2 3");
+		output(f, "y");
+		bad(f, FTL_ERR_MODEL, cases[i].why);
+	}
+}
+
 static ftl_status_code try_file(fix *f, const char *path)
 {
 	size_t n = onnx__model_proto__get_packed_size(&f->model);
@@ -218,8 +278,11 @@ static void damaged_models_are_survived(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(bad_bytes_are_refused_with_a_place), T(deep_nesting_is_refused),
-		T(sizes_that_lie_are_refused),         T(external_data_is_read_and_kept_inside_its_folder),
+		T(bad_bytes_are_refused_with_a_place),
+		T(deep_nesting_is_refused),
+		T(trees_that_lie_are_refused),
+		T(sizes_that_lie_are_refused),
+		T(external_data_is_read_and_kept_inside_its_folder),
 		T(damaged_models_are_survived),
 	};
 
