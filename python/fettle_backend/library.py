@@ -149,6 +149,7 @@ def _dtypes():
 
 NUMPY_TYPE = _dtypes()
 FETTLE_TYPE = {v: k for k, v in NUMPY_TYPE.items()}
+STRING_TYPE = next(k for k in range(1, 64) if lib.fettle_dtype_name(k) == b"string")  # arrays of object, str or bytes
 
 
 def check(status, error):
@@ -212,6 +213,8 @@ class Program:
     def _value(cls, a, kind, kept):
         """kept: what must stay alive until the run is over"""
         if kind == TENSOR or not (a is None or isinstance(a, (list, tuple))):
+            if np.asarray(a).dtype.kind in "OUS":
+                return cls._strings(np.asarray(a), kept)
             kept.append(np.require(a, requirements=["C", "A"]))
             return cls._tensor(kept[-1])
         if a is None:
@@ -239,7 +242,27 @@ class Program:
                       bytes=a.nbytes)
 
     @staticmethod
+    def _strings(a, kept):
+        """Of str, or bytes that are UTF-8"""
+        flat = [s if isinstance(s, bytes) else s.encode() if isinstance(s, str) else None for s in a.ravel().tolist()]
+        if None in flat:
+            raise FettleError(UNSUPPORTED, "an array of objects holds something else than strings")
+        if any(b"\0" in s for s in flat):
+            raise FettleError(UNSUPPORTED, "strings with a NUL inside are not supported")
+        if a.ndim > MAX_RANK:
+            raise FettleError(2, f"an array has {a.ndim} dims, the limit is {MAX_RANK}")
+        kept.append((c_char_p * max(len(flat), 1))(*flat))
+        return Tensor(dtype=STRING_TYPE, rank=a.ndim, dims=(c_int64 * MAX_RANK)(*a.shape),
+                      data=ctypes.cast(kept[-1], c_void_p), bytes=len(flat) * ctypes.sizeof(c_char_p))
+
+    @staticmethod
     def _array(t):
+        if t.dtype == STRING_TYPE:
+            n = t.bytes // ctypes.sizeof(c_char_p)
+            data = ctypes.cast(t.data, POINTER(c_char_p))[:n] if n else []
+            a = np.empty(n, dtype=object)
+            a[:] = [s.decode("utf-8", "replace") for s in data]
+            return a.reshape(t.dims[: t.rank])
         if t.dtype not in NUMPY_TYPE:
             raise FettleError(UNSUPPORTED, "a result's element type has no numpy type here (is ml_dtypes installed?)")
         data = ctypes.string_at(t.data, t.bytes) if t.bytes else b""
