@@ -38,7 +38,7 @@ static void on_diagnostic(LLVMDiagnosticInfoRef info, void *user)
 
 static void make_types(ftl_le *l)
 {
-	LLVMTypeRef fields[9], params[4];
+	LLVMTypeRef fields[10], params[4];
 	LLVMTargetMachineRef tm = ftl_spec_machine(l->spec, LLVMCodeGenLevelNone);
 	LLVMTargetDataRef td;
 
