@@ -132,9 +132,11 @@ void ftl_imp_do_ms_skip_norm(imp *m)
 		if (!rms) {
 			mean = ftl_imp_reduce(m, FTL_OP_reduce_mean, f, 1, &last, true);
 			f = e_sub(m, f, mean);
-			ftl_imp_out(m, 1, mean);
 		}
 		var = ftl_imp_reduce(m, FTL_OP_reduce_mean, e_mul(m, f, f), 1, &last, true);
+		if (rms && !m->failed) /* there is none; ONNX Runtime gives zeros */
+			mean = ftl_imp_expand(m, e_num(m, var, 0), rank_of(m, var), ftl_imp_type(m, var)->dims);
+		ftl_imp_out(m, 1, mean);
 		var = op1(m, FTL_OP_sqrt, e_addf(m, var, ftl_imp_f(m, "epsilon", 1e-12f)));
 		ftl_imp_out(m, 2, op1(m, FTL_OP_reciprocal, var));
 	}
