@@ -304,12 +304,17 @@ static void collect(struct looping *l, uint32_t i, ftl_kv at, int axis)
 		ftl_k_check(b, same, ftl_lo_msg(lo, l->n, "slices of a collected output differ in shape"));
 	}
 	if (p->heap) {
-		ftl_kv need = ftl_k2(b, FTL_K_mul, bytes, ftl_k2(b, FTL_K_add, at, ftl_k_i64(b, 1)));
+		/* along an inner axis slices lie apart, so that the first needs room for all; their number is known there */
+		ftl_kv need = axis ? ftl_lo_bytes_checked(lo, p->t)
+				   : ftl_k2(b, FTL_K_mul, bytes, ftl_k2(b, FTL_K_add, at, ftl_k_i64(b, 1)));
 		ftl_kscope s = ftl_k_if(b, ftl_k2(b, FTL_K_lt, ftl_k_get(b, l->cap[i]), need));
-		ftl_kv twice = ftl_k2(b, FTL_K_mul, need, ftl_k_i64(b, 2)), old = ftl_k_get(b, p->var);
+		ftl_kv twice = axis ? need : ftl_k2(b, FTL_K_mul, need, ftl_k_i64(b, 2)), old = ftl_k_get(b, p->var);
 		ftl_kv fresh = ftl_k_alloc(b, twice);
 
-		ftl_k_copy(b, fresh, old, ftl_k2(b, FTL_K_mul, bytes, at));
+		/* collecting from the end backwards, nothing is there yet at the one time it grows */
+		if (!axis)
+			ftl_k_copy(b, fresh, old,
+				   ftl_k2(b, FTL_K_min, ftl_k_get(b, l->cap[i]), ftl_k2(b, FTL_K_mul, bytes, at)));
 		ftl_k_free(b, old);
 		ftl_k_set(b, p->var, fresh);
 		ftl_k_set(b, l->cap[i], twice);
