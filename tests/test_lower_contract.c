@@ -324,9 +324,12 @@ static const sample flow[] = {
 	 .results = "f32[3], i64[?scan,?b], i64[?b,?scan_1], i64[?scan_2,?b]",
 	 .body = " %z = const dense<[0,0,0]> : f32[3]\n"
 		 " %y, %s, %t, %u = scan %z, %e {num_scan_inputs=1, out_axes=[1,0,-1], out_reverse=[0,1,1]} "
-		 "{ (%c: f32[3], %v: f32[3])\n  %w = add %c, %v : f32[3]\n  %k = non_zero %x : i64[1,?nz]\n  %q = reshape %k "
-		 "{dims=[?nz]} : i64[?nz]\n  %i = cast %w {to=i64} : i64[3]\n  %o = const dense<[1]> : i64[1]\n  %j = gather "
-		 "%i, %o {axis=0} : i64[1]\n  %r = add %q, %j : i64[?nz]\n  yield %w, %r, %r, %r } : f32[3], i64[?scan,?b], "
+		 "{ (%c: f32[3], %v: f32[3])\n  %w = add %c, %v : f32[3]\n  %k = non_zero %x : i64[1,?nz]\n  %q = "
+		 "reshape %k "
+		 "{dims=[?nz]} : i64[?nz]\n  %i = cast %w {to=i64} : i64[3]\n  %o = const dense<[1]> : i64[1]\n  %j = "
+		 "gather "
+		 "%i, %o {axis=0} : i64[1]\n  %r = add %q, %j : i64[?nz]\n  yield %w, %r, %r, %r } : f32[3], "
+		 "i64[?scan,?b], "
 		 "i64[?b,?scan_1], i64[?scan_2,?b]",
 	 .ret = "%y, %s, %t, %u"},
 	{.name = "scan backwards",
