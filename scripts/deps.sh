@@ -7,7 +7,7 @@ set -eu
 build="gcc libc6-dev cmake ninja-build pkg-config protobuf-c-compiler libprotobuf-c-dev llvm-19-dev
 	libopenblas-dev libzip-dev libxxhash-dev libcjson-dev libcpuinfo-dev libpthreadpool-dev"
 # The tests also compare with a second compiler, the ONNX node tests, the formatter, and run code on an older CPU.
-test="libcmocka-dev clang-19 clang-format-14 libonnx-testdata qemu-user"
+test="libcmocka-dev clang-19 libclang-rt-19-dev clang-format-14 libonnx-testdata qemu-user"
 
 case ${1:-} in
 build) want=$build ;;

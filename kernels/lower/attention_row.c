@@ -81,11 +81,12 @@ static void sweep_row(struct sweep *s, void (*body)(struct sweep *s, ftl_kv at, 
 	ftl_kb *b = a->b;
 	ftl_kv idx[FTL_MAX_RANK], rest = ftl_k2(b, FTL_K_rem, s->nb, att_num(a, a->width));
 	ftl_kv mid = ftl_k2(b, FTL_K_sub, s->nb, rest);
-	ftl_kscope f = ftl_k_for(b, att_num(a, 0), mid, a->width);
+	ftl_kscope f;
 	int64_t n;
 
 	memcpy(idx, a->idx, sizeof idx);
 	idx[a->rank - 2] = att_add(a, a->m0, s->i);
+	f = ftl_k_for(b, att_num(a, 0), mid, a->width);
 	idx[a->rank - 1] = ftl_k_ramp(b, att_add(a, s->j0, f.index), att_num(a, 1), a->width);
 	body(s, ftl_att_score_at(a, s->i, f.index), idx, 0);
 	ftl_k_end(b, &f);
