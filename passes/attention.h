@@ -21,9 +21,15 @@ typedef struct ftl_att {
 	const ftl_type *view; /* of the scores: leading axes as the attention will have them */
 	ftl_node_id covered[FTL_PAT_NODES];
 	uint32_t ncovered;
+	ftl_node_id off[64]; /* nodes looked at that the scores do not lead to */
+	uint32_t noff;
 	char why[192];
 } ftl_att;
 
+static inline bool ftl_att_same(const ftl_att *a, ftl_dim x, ftl_dim y)
+{
+	return x == y || ftl_dim_known_eq(a->g->st, x, y) == 1;
+}
 bool ftl_att_fault(ftl_att *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool ftl_att_cover(ftl_att *a, ftl_node_id n);
 bool ftl_att_covers(const ftl_att *a, ftl_node_id n);

@@ -38,16 +38,12 @@ bool ftl_att_cover(ftl_att *a, ftl_node_id n)
 	return true;
 }
 
-static bool same(const ftl_att *a, ftl_dim x, ftl_dim y)
-{
-	return x == y || ftl_dim_known_eq(a->g->st, x, y) == 1;
-}
-
 bool ftl_att_full(const ftl_att *a, ftl_val v)
 {
 	const ftl_type *t = ftl_type_of(a->g, v);
 
-	return t->rank >= 2 && !t->enc && same(a, t->dims[t->rank - 2], a->m) && same(a, t->dims[t->rank - 1], a->n);
+	return t->rank >= 2 && !t->enc && ftl_att_same(a, t->dims[t->rank - 2], a->m) &&
+	       ftl_att_same(a, t->dims[t->rank - 1], a->n);
 }
 
 bool ftl_att_regroups(const ftl_att *a, const ftl_node *n)
@@ -62,10 +58,10 @@ static bool splits_rows(const ftl_att *a, ftl_val few, ftl_val many)
 	const ftl_type *x = ftl_type_of(a->g, few), *y = ftl_type_of(a->g, many);
 	int r = x->rank;
 
-	if (r < 3 || y->rank != r || !same(a, x->dims[r - 1], a->n) || !ftl_att_full(a, many) || x->enc)
+	if (r < 3 || y->rank != r || !ftl_att_same(a, x->dims[r - 1], a->n) || !ftl_att_full(a, many) || x->enc)
 		return false;
 	for (int i = 0; i + 3 < r; i++)
-		if (!same(a, x->dims[i], y->dims[i]))
+		if (!ftl_att_same(a, x->dims[i], y->dims[i]))
 			return false;
 	return ftl_dim_is_const(a->g->st, x->dims[r - 3], NULL) && ftl_dim_is_const(a->g->st, y->dims[r - 3], NULL);
 }
@@ -86,17 +82,20 @@ static bool local(const ftl_att *a, ftl_val v)
 
 #define LOOK 64 /* nodes */
 
+/* Likeness of a product: both operands computed; the same, and its rows are split into heads behind it. */
+enum { BOTH = 3, SPLIT };
+
 typedef struct search {
 	ftl_att *a;
 	ftl_node_id seen[LOOK];
 	uint32_t nseen;
 	ftl_node_id best, split;
-	int rank;
+	int likeness;
 } search;
 
 /* How much a product looks like queries times keys: neither operand a constant, nothing between it and the softmax that
  * moves elements (there is nothing such on the way, or it would not have been found). */
-static int worth(const ftl_att *a, const ftl_node *n)
+static int likeness(const ftl_att *a, const ftl_node *n)
 {
 	return 1 + !ftl_const_blob(a->g, n->in[0]) + !ftl_const_blob(a->g, n->in[1]);
 }
@@ -116,10 +115,10 @@ static void find_product(search *s, ftl_val v)
 		return;
 	s->seen[s->nseen++] = id;
 	if (n->op == FTL_OP_matmul) {
-		int w = worth(a, n);
+		int like = likeness(a, n);
 
-		if (w > s->rank) {
-			s->rank = w;
+		if (like > s->likeness) {
+			s->likeness = like;
 			s->best = id;
 		}
 		return;
@@ -127,8 +126,9 @@ static void find_product(search *s, ftl_val v)
 	if (n->op == FTL_OP_reshape && n->in[0] && !ftl_att_regroups(a, n)) {
 		ftl_node_id product = splits_rows(a, n->in[0], v) ? ftl_def(a->g, n->in[0], FTL_OP_matmul) : 0;
 
-		if (product && local(a, n->in[0]) && s->rank < 4 && worth(a, ftl_node_get(a->g, product)) == 3) {
-			s->rank = 4;
+		if (product && local(a, n->in[0]) && s->likeness < SPLIT &&
+		    likeness(a, ftl_node_get(a->g, product)) == BOTH) {
+			s->likeness = SPLIT;
 			s->best = product;
 			s->split = id;
 		}
@@ -157,6 +157,11 @@ static bool cover_way(ftl_att *a, ftl_val v, int depth, bool *out_on_way)
 	}
 	if (n->nout != 1 || (!ftl_op_has(n->op, FTL_MAP) && !ftl_att_regroups(a, n)) || n->nin > 4)
 		return true;
+	for (uint32_t i = 0; i < a->noff; i++)
+		if (a->off[i] == id)
+			return true; /* each node once, or what reads itself twice over and over takes for ever */
+	if (a->noff == FTL_COUNT(a->off))
+		return ftl_att_fault(a, "masks and biases of more than %d nodes", (int)FTL_COUNT(a->off));
 	for (uint32_t i = 0; i < n->nin; i++) {
 		bool on = false;
 
@@ -165,7 +170,11 @@ static bool cover_way(ftl_att *a, ftl_val v, int depth, bool *out_on_way)
 		any |= on;
 	}
 	*out_on_way = any;
-	return !any || ftl_att_cover(a, id);
+	if (any)
+		return ftl_att_cover(a, id);
+	if (a->noff < FTL_COUNT(a->off))
+		a->off[a->noff++] = id;
+	return true;
 }
 
 /* ---- on from the softmax to the values ---- */
@@ -232,23 +241,23 @@ static bool follow(ftl_att *a, ftl_node_id id, ftl_val v, bool sink, ftl_val *ou
 /* Everything that is made of the weights must come together again in front of one product. */
 static bool find_last(ftl_att *a)
 {
-	ftl_val todo[FTL_PAT_NODES + 1];
+	ftl_val made[FTL_PAT_NODES + 1];
 	uint32_t n = 1, at = 0;
 
-	todo[0] = ftl_node_get(a->g, a->soft)->out[0];
+	made[0] = ftl_node_get(a->g, a->soft)->out[0];
 	for (; at < n; at++) {
-		const ftl_value *v = ftl_value_get(a->g, todo[at]);
+		const ftl_value *v = ftl_value_get(a->g, made[at]);
 
 		for (uint32_t i = 0; i < v->uses.n; i++) {
 			ftl_val next = 0;
 			bool seen = false;
 
-			if (!follow(a, v->uses.v[i], todo[at], a->sink && at == 0, &next))
+			if (!follow(a, v->uses.v[i], made[at], a->sink && at == 0, &next))
 				return false;
 			for (uint32_t k = 0; k < n && next; k++)
-				seen |= todo[k] == next;
-			if (next && !seen && n < FTL_COUNT(todo))
-				todo[n++] = next;
+				seen |= made[k] == next;
+			if (next && !seen && n < FTL_COUNT(made))
+				made[n++] = next;
 		}
 	}
 	if (!a->last)
@@ -324,7 +333,7 @@ static ftl_status visit(ftl_pass *p, ftl_node_id id, void *user)
 	if (!s.best)
 		return FTL_OK; /* no attention */
 	a.product = s.best;
-	a.split = s.rank == 4 ? s.split : 0;
+	a.split = s.likeness == SPLIT ? s.split : 0;
 	if (!cover_way(&a, a.logits, 0, &on) || !find_last(&a)) {
 		ftl_pass_miss(p, FTL_ATT_WHAT, id, "%s", a.why);
 		return FTL_OK;

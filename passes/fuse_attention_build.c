@@ -8,11 +8,6 @@ static const ftl_type *type_of(const ftl_att *a, ftl_val v)
 	return ftl_type_of(a->g, v);
 }
 
-static bool same(const ftl_att *a, ftl_dim x, ftl_dim y)
-{
-	return x == y || ftl_dim_known_eq(a->g->st, x, y) == 1;
-}
-
 static bool is_one(const ftl_att *a, ftl_dim d)
 {
 	int64_t one;
@@ -34,7 +29,8 @@ static bool map_leads(const ftl_att *a, const ftl_type *t, const ftl_type *there
 	int lead = a->view->rank - 2, wide = there->rank - 2, have = t->rank - 2, alike = 0, rest, i;
 	bool one = true, all = true;
 
-	while (alike < lead && alike < wide && same(a, there->dims[wide - 1 - alike], a->view->dims[lead - 1 - alike]))
+	while (alike < lead && alike < wide &&
+	       ftl_att_same(a, there->dims[wide - 1 - alike], a->view->dims[lead - 1 - alike]))
 		alike++;
 	for (i = 0; i < alike; i++)
 		d[lead - 1 - i] = i < have ? t->dims[have - 1 - i] : ftl_dim_const(a->g->st, 1);
@@ -43,7 +39,7 @@ static bool map_leads(const ftl_att *a, const ftl_type *t, const ftl_type *there
 		int at = wide - alike - rest + i;
 
 		one &= is_one(a, t->dims[i]);
-		all &= at >= 0 && same(a, t->dims[i], there->dims[at]);
+		all &= at >= 0 && ftl_att_same(a, t->dims[i], there->dims[at]);
 	}
 	all &= rest == wide - alike;
 	for (i = 0; i < lead - alike; i++)
@@ -73,8 +69,8 @@ static ftl_status regroup(ftl_att *a, ftl_patch *t, ftl_val v, const ftl_type *t
 	d[r - 2] = x->dims[x->rank - 2];
 	d[r - 1] = x->dims[x->rank - 1];
 	for (int i = 0; i < r; i++) {
-		as_it_is = as_it_is && same(a, d[i], x->dims[i]);
-		full &= i + 2 >= r || same(a, d[i], a->view->dims[i]);
+		as_it_is = as_it_is && ftl_att_same(a, d[i], x->dims[i]);
+		full &= i + 2 >= r || ftl_att_same(a, d[i], a->view->dims[i]);
 	}
 	if (!as_it_is)
 		FTL_TRY(ftl_layout_reshape(t, v, d, r, out));
@@ -112,11 +108,11 @@ static ftl_status strip_repeat(ftl_att *a, ftl_patch *t, ftl_val *v)
 	if (wide->rank != o->rank + 1 || x->rank != wide->rank || !is_one(a, x->dims[at]))
 		return FTL_OK;
 	for (int i = 0; i < wide->rank; i++) {
-		if (i != at && !same(a, x->dims[i], wide->dims[i]))
+		if (i != at && !ftl_att_same(a, x->dims[i], wide->dims[i]))
 			return FTL_OK;
-		if (i < at - 1 && !same(a, wide->dims[i], o->dims[i]))
+		if (i < at - 1 && !ftl_att_same(a, wide->dims[i], o->dims[i]))
 			return FTL_OK;
-		if (i > at && !same(a, wide->dims[i], o->dims[i - 1]))
+		if (i > at && !ftl_att_same(a, wide->dims[i], o->dims[i - 1]))
 			return FTL_OK;
 	}
 	for (int i = 0; i < o->rank; i++)
@@ -152,7 +148,7 @@ static ftl_status capture(region *r, ftl_val v, const ftl_type *there, ftl_val *
 	d[rank - 2] = t->dims[t->rank - 2];
 	d[rank - 1] = t->dims[t->rank - 1];
 	for (int i = 0; i < rank && as_it_is; i++)
-		as_it_is = same(a, d[i], t->dims[i]);
+		as_it_is = ftl_att_same(a, d[i], t->dims[i]);
 	return as_it_is ? FTL_OK : ftl_layout_reshape(r->t, v, d, rank, out);
 }
 
@@ -279,7 +275,7 @@ static ftl_status restore(ftl_att *a, ftl_patch *t, ftl_val y, ftl_val *out)
 	}
 	fits = want.rank == a->view->rank;
 	for (int i = 0; i + 2 < want.rank && fits; i++)
-		fits = same(a, want.dims[i], a->view->dims[i]);
+		fits = ftl_att_same(a, want.dims[i], a->view->dims[i]);
 	if (a->swapped)
 		FTL_TRY(swap_last(t, y, &y));
 	if (fits) {
