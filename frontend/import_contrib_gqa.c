@@ -114,6 +114,19 @@ static ftl_val head_norm(imp *m, ftl_val x, ftl_val weight, double epsilon)
 	return weight ? ftl_imp_norm(m, FTL_OP_rms_norm, x, weight, 0, 3, epsilon) : x;
 }
 
+/* Queries and keys turned by their positions' angles. */
+static void turn(imp *m, ftl_val cos, ftl_val sin, ftl_val pos, ftl_val *q, ftl_val *k)
+{
+	bool inter = ftl_imp_i(m, "rotary_interleaved", 0) != 0;
+
+	if (!cos || !sin) {
+		bad_model(m, "do_rotary needs the caches");
+		return;
+	}
+	*q = ftl_imp_rotate(m, *q, cos, sin, pos, 0, inter);
+	*k = ftl_imp_rotate(m, *k, cos, sin, pos, 0, inter);
+}
+
 /* q, k and v by head, from three inputs or one */
 static void split_qkv(imp *m, const gqa *g, ftl_val *q, ftl_val *k, ftl_val *v)
 {
@@ -224,14 +237,8 @@ void ftl_imp_do_ms_group_query_attention(imp *m)
 	q = head_norm(m, q, ftl_imp_in(m, 14), ftl_imp_f(m, "q_norm_epsilon", eps));
 	k = head_norm(m, k, ftl_imp_in(m, 15), ftl_imp_f(m, "k_norm_epsilon", eps));
 	if (ftl_imp_i(m, "do_rotary", 0) != 0) {
-		bool inter = ftl_imp_i(m, "rotary_interleaved", 0) != 0;
-		if (!cos || !sin) {
-			bad_model(m, "do_rotary needs the caches");
-			return;
-		}
 		pos = pos ? token_positions(m, pos, g.b, g.s) : e_add(m, ftl_imp_range(m, g.s, FTL_I64), g.past);
-		q = ftl_imp_rotate(m, q, cos, sin, pos, 0, inter);
-		k = ftl_imp_rotate(m, k, cos, sin, pos, 0, inter);
+		turn(m, cos, sin, pos, &q, &k);
 	}
 	k = present(m, &g, pk, k);
 	v = present(m, &g, pv, v);
@@ -320,14 +327,7 @@ void ftl_imp_do_ms_sparse_attention(imp *m)
 	ok = ftl_imp_cast(m, ftl_imp_need(m, 8), FTL_I64);
 	lengths(m, &g, e_addf(m, ok, -1), ftl_imp_need(m, 7), 0, pk);
 	if (ftl_imp_i(m, "do_rotary", 0) != 0) {
-		bool inter = ftl_imp_i(m, "rotary_interleaved", 0) != 0;
-		ftl_val pos = e_add(m, ftl_imp_range(m, g.s, FTL_I64), g.past);
-		if (!cos || !sin) {
-			bad_model(m, "do_rotary needs the caches");
-			return;
-		}
-		q = ftl_imp_rotate(m, q, cos, sin, pos, 0, inter);
-		k = ftl_imp_rotate(m, k, cos, sin, pos, 0, inter);
+		turn(m, cos, sin, e_add(m, ftl_imp_range(m, g.s, FTL_I64), g.past), &q, &k);
 	}
 	k = present(m, &g, pk, k);
 	v = present(m, &g, pv, v);

@@ -339,8 +339,6 @@ static void run_loop(imp *m, const generate *g, ftl_val *cur, imp_search_state *
 	ftl_node_id at = m->b.before, id;
 	ftl_val count = *cur, iter, cond;
 	imp_scope *scope;
-	const char *colon;
-	ftl_status_code rc;
 
 	in[0] = ftl_imp_dim_scalar(m, ftl_dim_sub(m->st, dim_c(m, g->s.max_length - 1), g->start), FTL_I64);
 	in[1] = still_open(m, st);
@@ -374,15 +372,9 @@ static void run_loop(imp *m, const generate *g, ftl_val *cur, imp_search_state *
 	ftl_imp_scope_pop(m, scope);
 	m->b.region = before;
 	m->b.before = at;
+	ftl_imp_finish(m, id);
 	if (m->failed)
 		return;
-	ftl_diag_clear(&m->local);
-	rc = ftl_infer_node(m->g, id, &m->local);
-	if (rc != FTL_OK) {
-		colon = strstr(m->local.text, "): ");
-		ftl_imp_fail(m, rc, "%s", colon ? colon + 3 : m->local.text);
-		return;
-	}
 	for (uint32_t k = 0; k < n; k++)
 		*var[k] = ftl_node_get(m->g, id)->out[k];
 }
