@@ -12,46 +12,31 @@ enum { AT = FTL_SEQ_AT, RANK = FTL_SEQ_RANK, DIMS = FTL_SEQ_DIMS, BYTES = FTL_SE
 #define RECORD ((int64_t)WORDS * 8)
 #define MAX_READERS 64 /* looked at to find out whether somebody reads a sequence later */
 
-static ftl_kv num(ftl_lo *lo, int64_t v)
-{
-	return ftl_k_i64(&lo->main, v);
-}
-
-static ftl_kv op2(ftl_lo *lo, ftl_kop op, ftl_kv a, ftl_kv b)
-{
-	return ftl_k2(&lo->main, op, a, b);
-}
-
-static ftl_kv get(ftl_lo *lo, ftl_kv var)
-{
-	return ftl_k_get(&lo->main, var);
-}
-
 ftl_kv ftl_seq_aligned(ftl_lo *lo, ftl_kv bytes)
 {
-	return op2(lo, FTL_K_and, op2(lo, FTL_K_add, bytes, num(lo, 63)), num(lo, -64));
+	return seq_op2(lo, FTL_K_and, seq_op2(lo, FTL_K_add, bytes, seq_num(lo, 63)), seq_num(lo, -64));
 }
 
 /* ---- records ---- */
 
 ftl_kv ftl_seq_record(ftl_lo *lo, ftl_kv table, ftl_kv i)
 {
-	return ftl_k_offset(&lo->main, table, op2(lo, FTL_K_mul, i, num(lo, RECORD)));
+	return ftl_k_offset(&lo->main, table, seq_op2(lo, FTL_K_mul, i, seq_num(lo, RECORD)));
 }
 
 ftl_kv ftl_seq_word(ftl_lo *lo, ftl_kv rec, int w)
 {
-	return ftl_k_load(&lo->main, FTL_I64, rec, num(lo, w), 1);
+	return ftl_k_load(&lo->main, FTL_I64, rec, seq_num(lo, w), 1);
 }
 
 static void set_word(ftl_lo *lo, ftl_kv rec, int w, ftl_kv v)
 {
-	ftl_k_store(&lo->main, rec, num(lo, w), v);
+	ftl_k_store(&lo->main, rec, seq_num(lo, w), v);
 }
 
 ftl_kv ftl_seq_bytes_at(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv rec)
 {
-	return ftl_k_offset(&lo->main, get(lo, s->data), ftl_seq_word(lo, rec, AT));
+	return ftl_k_offset(&lo->main, seq_get(lo, s->data), ftl_seq_word(lo, rec, AT));
 }
 
 /* ---- memory ---- */
@@ -63,20 +48,20 @@ ftl_lo_seq *ftl_seq_new(ftl_lo *lo)
 
 	s->table = ftl_k_var(b, ftl_k_workspace(b));
 	s->data = ftl_k_var(b, ftl_k_workspace(b));
-	s->n = ftl_k_var(b, num(lo, 0));
-	s->used = ftl_k_var(b, num(lo, 0));
-	s->cap = ftl_k_var(b, num(lo, 0));
-	s->room = ftl_k_var(b, num(lo, 0));
+	s->n = ftl_k_var(b, seq_num(lo, 0));
+	s->used = ftl_k_var(b, seq_num(lo, 0));
+	s->cap = ftl_k_var(b, seq_num(lo, 0));
+	s->room = ftl_k_var(b, seq_num(lo, 0));
 	return s;
 }
 
 static void free_if_any(ftl_lo *lo, ftl_kv ptr, ftl_kv size)
 {
 	ftl_kb *b = &lo->main;
-	ftl_kscope s = ftl_k_if(b, op2(lo, FTL_K_lt, num(lo, 0), get(lo, size)));
+	ftl_kscope s = ftl_k_if(b, seq_op2(lo, FTL_K_lt, seq_num(lo, 0), seq_get(lo, size)));
 
-	ftl_k_free(b, get(lo, ptr));
-	ftl_k_set(b, size, num(lo, 0));
+	ftl_k_free(b, seq_get(lo, ptr));
+	ftl_k_set(b, size, seq_num(lo, 0));
 	ftl_k_end(b, &s);
 }
 
@@ -90,60 +75,60 @@ static void set_all(ftl_lo *lo, const ftl_lo_seq *dst, const ftl_lo_seq *src)
 {
 	ftl_kb *b = &lo->main;
 
-	ftl_k_set(b, dst->table, get(lo, src->table));
-	ftl_k_set(b, dst->data, get(lo, src->data));
-	ftl_k_set(b, dst->n, get(lo, src->n));
-	ftl_k_set(b, dst->used, get(lo, src->used));
-	ftl_k_set(b, dst->cap, get(lo, src->cap));
-	ftl_k_set(b, dst->room, get(lo, src->room));
+	ftl_k_set(b, dst->table, seq_get(lo, src->table));
+	ftl_k_set(b, dst->data, seq_get(lo, src->data));
+	ftl_k_set(b, dst->n, seq_get(lo, src->n));
+	ftl_k_set(b, dst->used, seq_get(lo, src->used));
+	ftl_k_set(b, dst->cap, seq_get(lo, src->cap));
+	ftl_k_set(b, dst->room, seq_get(lo, src->room));
 }
 
 void ftl_seq_move(ftl_lo *lo, const ftl_lo_seq *dst, const ftl_lo_seq *src)
 {
 	set_all(lo, dst, src);
-	ftl_k_set(&lo->main, src->cap, num(lo, 0));
-	ftl_k_set(&lo->main, src->room, num(lo, 0));
+	ftl_k_set(&lo->main, src->cap, seq_num(lo, 0));
+	ftl_k_set(&lo->main, src->room, seq_num(lo, 0));
 }
 
 /* Bytes that the elements need side by side. */
 static ftl_kv live_bytes(ftl_lo *lo, const ftl_lo_seq *s)
 {
 	ftl_kb *b = &lo->main;
-	ftl_kv sum = ftl_k_var(b, num(lo, 0)), table = get(lo, s->table);
-	ftl_kscope l = ftl_k_for(b, num(lo, 0), get(lo, s->n), 1);
+	ftl_kv sum = ftl_k_var(b, seq_num(lo, 0)), table = seq_get(lo, s->table);
+	ftl_kscope l = ftl_k_for(b, seq_num(lo, 0), seq_get(lo, s->n), 1);
 
 	ftl_k_set(b, sum,
-		  op2(lo, FTL_K_add, get(lo, sum),
-		      ftl_seq_aligned(lo, ftl_seq_word(lo, ftl_seq_record(lo, table, l.index), BYTES))));
+		  seq_op2(lo, FTL_K_add, seq_get(lo, sum),
+			  ftl_seq_aligned(lo, ftl_seq_word(lo, ftl_seq_record(lo, table, l.index), BYTES))));
 	ftl_k_end(b, &l);
-	return get(lo, sum);
+	return seq_get(lo, sum);
 }
 
 /* Elements of s side by side to `data`; their records, with the new addresses, to `table`, or stay (0). */
 static void move_elements(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv table, ftl_kv data)
 {
 	ftl_kb *b = &lo->main;
-	ftl_kv old = get(lo, s->table), at = ftl_k_var(b, num(lo, 0)), from, to, bytes, src;
-	ftl_kscope l = ftl_k_for(b, num(lo, 0), get(lo, s->n), 1);
+	ftl_kv old = seq_get(lo, s->table), at = ftl_k_var(b, seq_num(lo, 0)), from, to, bytes, src;
+	ftl_kscope l = ftl_k_for(b, seq_num(lo, 0), seq_get(lo, s->n), 1);
 
 	from = ftl_seq_record(lo, old, l.index);
 	to = table ? ftl_seq_record(lo, table, l.index) : from;
 	bytes = ftl_seq_word(lo, from, BYTES);
 	src = ftl_seq_bytes_at(lo, s, from);
 	if (table)
-		ftl_k_copy(b, to, from, num(lo, RECORD));
-	set_word(lo, to, AT, get(lo, at));
-	ftl_k_copy(b, ftl_k_offset(b, data, get(lo, at)), src, bytes);
-	ftl_k_set(b, at, op2(lo, FTL_K_add, get(lo, at), ftl_seq_aligned(lo, bytes)));
+		ftl_k_copy(b, to, from, seq_num(lo, RECORD));
+	set_word(lo, to, AT, seq_get(lo, at));
+	ftl_k_copy(b, ftl_k_offset(b, data, seq_get(lo, at)), src, bytes);
+	ftl_k_set(b, at, seq_op2(lo, FTL_K_add, seq_get(lo, at), ftl_seq_aligned(lo, bytes)));
 	ftl_k_end(b, &l);
 }
 
 static void copy_all(ftl_lo *lo, const ftl_lo_seq *dst, const ftl_lo_seq *src)
 {
 	ftl_kb *b = &lo->main;
-	ftl_kv live = live_bytes(lo, src), n = get(lo, src->n);
-	ftl_kv cap = op2(lo, FTL_K_max, n, num(lo, 1)), room = op2(lo, FTL_K_max, live, num(lo, 64));
-	ftl_kv table = ftl_k_alloc(b, op2(lo, FTL_K_mul, cap, num(lo, RECORD)));
+	ftl_kv live = live_bytes(lo, src), n = seq_get(lo, src->n);
+	ftl_kv cap = seq_op2(lo, FTL_K_max, n, seq_num(lo, 1)), room = seq_op2(lo, FTL_K_max, live, seq_num(lo, 64));
+	ftl_kv table = ftl_k_alloc(b, seq_op2(lo, FTL_K_mul, cap, seq_num(lo, RECORD)));
 	ftl_kv data;
 
 	ftl_k_set(b, dst->table, table);
@@ -159,22 +144,24 @@ static void copy_all(ftl_lo *lo, const ftl_lo_seq *dst, const ftl_lo_seq *src)
 void ftl_seq_reserve(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv bytes)
 {
 	ftl_kb *b = &lo->main;
-	ftl_kv need = op2(lo, FTL_K_add, get(lo, s->n), num(lo, 1)), cap, room, fresh, live;
-	ftl_kscope c = ftl_k_if(b, op2(lo, FTL_K_lt, get(lo, s->cap), need)), any;
+	ftl_kv need = seq_op2(lo, FTL_K_add, seq_get(lo, s->n), seq_num(lo, 1)), cap, room, fresh, live;
+	ftl_kscope c = ftl_k_if(b, seq_op2(lo, FTL_K_lt, seq_get(lo, s->cap), need)), any;
 
-	cap = op2(lo, FTL_K_add, op2(lo, FTL_K_mul, need, num(lo, 2)), num(lo, 6));
-	fresh = ftl_k_alloc(b, op2(lo, FTL_K_mul, cap, num(lo, RECORD)));
-	any = ftl_k_if(b, op2(lo, FTL_K_lt, num(lo, 0), get(lo, s->cap)));
-	ftl_k_copy(b, fresh, get(lo, s->table), op2(lo, FTL_K_mul, get(lo, s->n), num(lo, RECORD)));
-	ftl_k_free(b, get(lo, s->table));
+	cap = seq_op2(lo, FTL_K_add, seq_op2(lo, FTL_K_mul, need, seq_num(lo, 2)), seq_num(lo, 6));
+	fresh = ftl_k_alloc(b, seq_op2(lo, FTL_K_mul, cap, seq_num(lo, RECORD)));
+	any = ftl_k_if(b, seq_op2(lo, FTL_K_lt, seq_num(lo, 0), seq_get(lo, s->cap)));
+	ftl_k_copy(b, fresh, seq_get(lo, s->table), seq_op2(lo, FTL_K_mul, seq_get(lo, s->n), seq_num(lo, RECORD)));
+	ftl_k_free(b, seq_get(lo, s->table));
 	ftl_k_end(b, &any);
 	ftl_k_set(b, s->table, fresh);
 	ftl_k_set(b, s->cap, cap);
 	ftl_k_end(b, &c);
 
-	c = ftl_k_if(b, op2(lo, FTL_K_lt, get(lo, s->room), op2(lo, FTL_K_add, get(lo, s->used), bytes)));
+	c = ftl_k_if(b,
+		     seq_op2(lo, FTL_K_lt, seq_get(lo, s->room), seq_op2(lo, FTL_K_add, seq_get(lo, s->used), bytes)));
 	live = live_bytes(lo, s);
-	room = op2(lo, FTL_K_mul, op2(lo, FTL_K_add, op2(lo, FTL_K_add, live, bytes), num(lo, 64)), num(lo, 2));
+	room = seq_op2(lo, FTL_K_mul, seq_op2(lo, FTL_K_add, seq_op2(lo, FTL_K_add, live, bytes), seq_num(lo, 64)),
+		       seq_num(lo, 2));
 	fresh = ftl_k_alloc(b, room);
 	move_elements(lo, s, 0, fresh);
 	free_if_any(lo, s->data, s->room);
@@ -187,17 +174,17 @@ void ftl_seq_reserve(ftl_lo *lo, const ftl_lo_seq *s, ftl_kv bytes)
 ftl_kv ftl_seq_append(ftl_lo *lo, const ftl_lo_seq *s, int rank, const ftl_kv *dims, ftl_kv bytes)
 {
 	ftl_kb *b = &lo->main;
-	ftl_kv rec = ftl_seq_record(lo, get(lo, s->table), get(lo, s->n));
-	ftl_kv to = ftl_k_offset(b, get(lo, s->data), get(lo, s->used));
+	ftl_kv rec = ftl_seq_record(lo, seq_get(lo, s->table), seq_get(lo, s->n));
+	ftl_kv to = ftl_k_offset(b, seq_get(lo, s->data), seq_get(lo, s->used));
 
-	ftl_k_zero(b, rec, num(lo, RECORD));
-	set_word(lo, rec, AT, get(lo, s->used));
-	set_word(lo, rec, RANK, num(lo, rank));
+	ftl_k_zero(b, rec, seq_num(lo, RECORD));
+	set_word(lo, rec, AT, seq_get(lo, s->used));
+	set_word(lo, rec, RANK, seq_num(lo, rank));
 	for (int d = 0; d < rank; d++)
 		set_word(lo, rec, DIMS + d, dims[d]);
 	set_word(lo, rec, BYTES, bytes);
-	ftl_k_set(b, s->n, op2(lo, FTL_K_add, get(lo, s->n), num(lo, 1)));
-	ftl_k_set(b, s->used, op2(lo, FTL_K_add, get(lo, s->used), ftl_seq_aligned(lo, bytes)));
+	ftl_k_set(b, s->n, seq_op2(lo, FTL_K_add, seq_get(lo, s->n), seq_num(lo, 1)));
+	ftl_k_set(b, s->used, seq_op2(lo, FTL_K_add, seq_get(lo, s->used), ftl_seq_aligned(lo, bytes)));
 	return to;
 }
 
@@ -313,55 +300,60 @@ void ftl_seq_check_input(ftl_lo *lo, ftl_val param)
 	const char *name = v->name ? v->name : "";
 	int64_t msg = ftl_kmodule_msg(lo->m, "input \"%s\": not a sequence that fits the model", name);
 	ftl_kv top = ftl_k_in_ptr(b, in), rows = ftl_k_in_dim(b, in, 0), room = ftl_k_in_dim(b, in + 1, 0);
-	ftl_kv n, end = ftl_k_var(b, num(lo, 0)), rec, at, bytes, want, limit;
+	ftl_kv n, end = ftl_k_var(b, seq_num(lo, 0)), rec, at, bytes, want, limit;
 	ftl_lo_seq *s;
 	ftl_kscope l;
 
 	lo->val[param].out = 0;
-	ftl_k_check(b, op2(lo, FTL_K_le, num(lo, 1), rows), msg);
-	ftl_k_check(b, op2(lo, FTL_K_eq, ftl_k_in_dim(b, in, 1), num(lo, WORDS)), msg);
+	ftl_k_check(b, seq_op2(lo, FTL_K_le, seq_num(lo, 1), rows), msg);
+	ftl_k_check(b, seq_op2(lo, FTL_K_eq, ftl_k_in_dim(b, in, 1), seq_num(lo, WORDS)), msg);
 	n = ftl_seq_word(lo, top, 0);
-	ftl_k_check(b, op2(lo, FTL_K_le, num(lo, t->kind == FTL_SEQ_OPT_LIST ? -1 : 0), n), msg);
-	ftl_k_check(b, op2(lo, FTL_K_lt, n, rows), msg);
+	ftl_k_check(b, seq_op2(lo, FTL_K_le, seq_num(lo, t->kind == FTL_SEQ_OPT_LIST ? -1 : 0), n), msg);
+	ftl_k_check(b, seq_op2(lo, FTL_K_lt, n, rows), msg);
 	if (t->kind == FTL_SEQ_OPT)
-		ftl_k_check(b, op2(lo, FTL_K_le, n, num(lo, 1)), msg);
+		ftl_k_check(b, seq_op2(lo, FTL_K_le, n, seq_num(lo, 1)), msg);
 	s = ftl_seq_new(lo);
-	ftl_k_set(b, s->table, ftl_k_offset(b, top, num(lo, RECORD)));
+	ftl_k_set(b, s->table, ftl_k_offset(b, top, seq_num(lo, RECORD)));
 	ftl_k_set(b, s->data, ftl_k_in_ptr(b, in + 1));
 	ftl_k_set(b, s->n, n);
 	lo->val[param].seq = s;
 	/* elements lie one behind the other, so that their sizes add up to no more than the bytes there are */
-	l = ftl_k_for(b, num(lo, 0), n, 1);
-	rec = ftl_seq_record(lo, get(lo, s->table), l.index);
+	l = ftl_k_for(b, seq_num(lo, 0), n, 1);
+	rec = ftl_seq_record(lo, seq_get(lo, s->table), l.index);
 	at = ftl_seq_word(lo, rec, AT);
 	bytes = ftl_seq_word(lo, rec, BYTES);
-	ftl_k_check(b, op2(lo, FTL_K_le, get(lo, end), at), msg);
-	ftl_k_check(b, op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), bytes), op2(lo, FTL_K_le, bytes, room)), msg);
-	ftl_k_check(b, op2(lo, FTL_K_le, at, op2(lo, FTL_K_sub, room, bytes)), msg);
-	ftl_k_set(b, end, op2(lo, FTL_K_add, at, bytes));
+	ftl_k_check(b, seq_op2(lo, FTL_K_le, seq_get(lo, end), at), msg);
+	ftl_k_check(b,
+		    seq_op2(lo, FTL_K_and, seq_op2(lo, FTL_K_le, seq_num(lo, 0), bytes),
+			    seq_op2(lo, FTL_K_le, bytes, room)),
+		    msg);
+	ftl_k_check(b, seq_op2(lo, FTL_K_le, at, seq_op2(lo, FTL_K_sub, room, bytes)), msg);
+	ftl_k_set(b, end, seq_op2(lo, FTL_K_add, at, bytes));
 	if (t->rank >= 0)
-		ftl_k_check(b, op2(lo, FTL_K_eq, ftl_seq_word(lo, rec, RANK), num(lo, t->rank)), msg);
+		ftl_k_check(b, seq_op2(lo, FTL_K_eq, ftl_seq_word(lo, rec, RANK), seq_num(lo, t->rank)), msg);
 	else
 		ftl_k_check(b,
-			    op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), ftl_seq_word(lo, rec, RANK)),
-				op2(lo, FTL_K_le, ftl_seq_word(lo, rec, RANK), num(lo, FTL_MAX_RANK))),
+			    seq_op2(lo, FTL_K_and, seq_op2(lo, FTL_K_le, seq_num(lo, 0), ftl_seq_word(lo, rec, RANK)),
+				    seq_op2(lo, FTL_K_le, ftl_seq_word(lo, rec, RANK), seq_num(lo, FTL_MAX_RANK))),
 			    msg);
-	want = num(lo, (int64_t)ftl_dtype_bytes(v->type.dtype));
+	want = seq_num(lo, (int64_t)ftl_dtype_bytes(v->type.dtype));
 	limit = ftl_k_float(b, FTL_KT(FTL_F64, 1), (double)ftl_dtype_bytes(v->type.dtype));
 	for (int d = 0; d < (t->rank >= 0 ? t->rank : FTL_MAX_RANK); d++) {
 		ftl_kv x = ftl_seq_word(lo, rec, DIMS + d);
 
 		if (t->rank < 0)
-			x = ftl_k_select(b, op2(lo, FTL_K_lt, num(lo, d), ftl_seq_word(lo, rec, RANK)), x, num(lo, 1));
+			x = ftl_k_select(b, seq_op2(lo, FTL_K_lt, seq_num(lo, d), ftl_seq_word(lo, rec, RANK)), x,
+					 seq_num(lo, 1));
 		if (t->rank >= 0 && t->dims[d] >= 0)
-			ftl_k_check(b, op2(lo, FTL_K_eq, x, num(lo, t->dims[d])), msg);
+			ftl_k_check(b, seq_op2(lo, FTL_K_eq, x, seq_num(lo, t->dims[d])), msg);
 		else
-			ftl_k_check(b, op2(lo, FTL_K_le, num(lo, 0), x), msg);
-		want = op2(lo, FTL_K_mul, want, x);
-		limit = op2(lo, FTL_K_mul, limit, ftl_k_cast(b, op2(lo, FTL_K_max, x, num(lo, 1)), FTL_F64));
+			ftl_k_check(b, seq_op2(lo, FTL_K_le, seq_num(lo, 0), x), msg);
+		want = seq_op2(lo, FTL_K_mul, want, x);
+		limit = seq_op2(lo, FTL_K_mul, limit,
+				ftl_k_cast(b, seq_op2(lo, FTL_K_max, x, seq_num(lo, 1)), FTL_F64));
 	}
-	ftl_k_check(b, op2(lo, FTL_K_eq, want, bytes), msg);
-	ftl_k_check(b, op2(lo, FTL_K_le, limit, ftl_k_float(b, FTL_KT(FTL_F64, 1), 0x1p46)), msg);
+	ftl_k_check(b, seq_op2(lo, FTL_K_eq, want, bytes), msg);
+	ftl_k_check(b, seq_op2(lo, FTL_K_le, limit, ftl_k_float(b, FTL_KT(FTL_F64, 1), 0x1p46)), msg);
 	ftl_k_end(b, &l);
 }
 
@@ -374,16 +366,17 @@ void ftl_seq_output(ftl_lo *lo, ftl_val v, uint32_t first)
 {
 	const ftl_lo_seq *s = lo->val[v].seq;
 	ftl_kb *b = &lo->main;
-	ftl_kv n = get(lo, s->n), rows = op2(lo, FTL_K_add, op2(lo, FTL_K_max, n, num(lo, 0)), num(lo, 1));
+	ftl_kv n = seq_get(lo, s->n),
+	       rows = seq_op2(lo, FTL_K_add, seq_op2(lo, FTL_K_max, n, seq_num(lo, 0)), seq_num(lo, 1));
 	ftl_kv live = live_bytes(lo, s), table, data;
 
-	table = ftl_k_out_ptr(b, first, op2(lo, FTL_K_mul, rows, num(lo, RECORD)));
+	table = ftl_k_out_ptr(b, first, seq_op2(lo, FTL_K_mul, rows, seq_num(lo, RECORD)));
 	data = ftl_k_out_ptr(b, first + 1, live);
-	ftl_k_zero(b, table, num(lo, RECORD));
+	ftl_k_zero(b, table, seq_num(lo, RECORD));
 	set_word(lo, table, 0, n);
 	set_word(lo, table, 1, live);
-	move_elements(lo, s, ftl_k_offset(b, table, num(lo, RECORD)), data);
+	move_elements(lo, s, ftl_k_offset(b, table, seq_num(lo, RECORD)), data);
 	ftl_k_out_dim(b, first, 0, rows);
-	ftl_k_out_dim(b, first, 1, num(lo, WORDS));
+	ftl_k_out_dim(b, first, 1, seq_num(lo, WORDS));
 	ftl_k_out_dim(b, first + 1, 0, live);
 }

@@ -43,4 +43,21 @@ void ftl_seq_check_input(ftl_lo *lo, ftl_val param); /* is it what it should be,
 void ftl_seq_declare_output(ftl_lo *lo, const char *name, const ftl_type *t); /* two outputs of the module */
 void ftl_seq_output(ftl_lo *lo, ftl_val v, uint32_t first); /* written to outputs first and first + 1 */
 
+/* ---- small words of the program ---- */
+
+static inline ftl_kv seq_num(ftl_lo *lo, int64_t v)
+{
+	return ftl_k_i64(&lo->main, v);
+}
+
+static inline ftl_kv seq_op2(ftl_lo *lo, ftl_kop op, ftl_kv a, ftl_kv b)
+{
+	return ftl_k2(&lo->main, op, a, b);
+}
+
+static inline ftl_kv seq_get(ftl_lo *lo, ftl_kv var)
+{
+	return ftl_k_get(&lo->main, var);
+}
+
 #endif

@@ -6,29 +6,15 @@
 enum { DIMS = FTL_SEQ_DIMS, BYTES = FTL_SEQ_BYTES };
 #define RECORD ((int64_t)FTL_SEQ_WORDS * 8)
 
-static ftl_kv num(ftl_lo *lo, int64_t v)
-{
-	return ftl_k_i64(&lo->main, v);
-}
-
-static ftl_kv op2(ftl_lo *lo, ftl_kop op, ftl_kv a, ftl_kv b)
-{
-	return ftl_k2(&lo->main, op, a, b);
-}
-
-static ftl_kv get(ftl_lo *lo, ftl_kv var)
-{
-	return ftl_k_get(&lo->main, var);
-}
-
 /* Operand k as a position in [0, n), or [0, n] where `end` is allowed. */
 static ftl_kv position(ftl_lo *lo, const ftl_node *n, uint32_t k, ftl_kv count, bool end)
 {
 	ftl_kb *b = &lo->main;
 	ftl_kv i = ftl_u_elem(lo, n, n->in[k], 0), ok;
 
-	i = op2(lo, FTL_K_add, i, ftl_k_select(b, op2(lo, FTL_K_lt, i, num(lo, 0)), count, num(lo, 0)));
-	ok = op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), i), op2(lo, end ? FTL_K_le : FTL_K_lt, i, count));
+	i = seq_op2(lo, FTL_K_add, i, ftl_k_select(b, seq_op2(lo, FTL_K_lt, i, seq_num(lo, 0)), count, seq_num(lo, 0)));
+	ok = seq_op2(lo, FTL_K_and, seq_op2(lo, FTL_K_le, seq_num(lo, 0), i),
+		     seq_op2(lo, end ? FTL_K_le : FTL_K_lt, i, count));
 	ftl_k_check(b, ok, ftl_lo_msg(lo, n, "the position is outside of the sequence"));
 	return i;
 }
@@ -44,7 +30,7 @@ ftl_status ftl_prog_seq_empty(ftl_lo *lo, ftl_node_id id)
 	ftl_lo_seq *s = ftl_seq_new(lo);
 
 	if (ftl_type_of(lo->g, n->out[0])->seq->kind == FTL_SEQ_OPT_LIST)
-		ftl_k_set(&lo->main, s->n, num(lo, -1));
+		ftl_k_set(&lo->main, s->n, seq_num(lo, -1));
 	ftl_seq_own(lo, n->out[0], s);
 	return FTL_OK;
 }
@@ -54,7 +40,7 @@ ftl_status ftl_prog_seq_insert(ftl_lo *lo, ftl_node_id id)
 	const ftl_node *n = ftl_node_get(lo->g, id);
 	ftl_kb *b = &lo->main;
 	ftl_lo_seq *s;
-	ftl_kv count = get(lo, lo->val[n->in[0]].seq->n), at = 0, table, last;
+	ftl_kv count = seq_get(lo, lo->val[n->in[0]].seq->n), at = 0, table, last;
 	ftl_kscope l;
 
 	if (has(n, 2))
@@ -65,19 +51,19 @@ ftl_status ftl_prog_seq_insert(ftl_lo *lo, ftl_node_id id)
 	if (!at)
 		return FTL_OK;
 	/* the last record moves to its place, those behind it one further; there is room for one more behind the last */
-	ftl_seq_reserve(lo, s, num(lo, 0));
-	table = get(lo, s->table);
-	last = ftl_seq_record(lo, table, op2(lo, FTL_K_add, count, num(lo, 1)));
-	ftl_k_copy(b, last, ftl_seq_record(lo, table, count), num(lo, RECORD));
-	l = ftl_k_for(b, num(lo, 0), op2(lo, FTL_K_sub, count, at), 1);
+	ftl_seq_reserve(lo, s, seq_num(lo, 0));
+	table = seq_get(lo, s->table);
+	last = ftl_seq_record(lo, table, seq_op2(lo, FTL_K_add, count, seq_num(lo, 1)));
+	ftl_k_copy(b, last, ftl_seq_record(lo, table, count), seq_num(lo, RECORD));
+	l = ftl_k_for(b, seq_num(lo, 0), seq_op2(lo, FTL_K_sub, count, at), 1);
 	{
-		ftl_kv to = op2(lo, FTL_K_sub, count, l.index);
+		ftl_kv to = seq_op2(lo, FTL_K_sub, count, l.index);
 
 		ftl_k_copy(b, ftl_seq_record(lo, table, to),
-			   ftl_seq_record(lo, table, op2(lo, FTL_K_sub, to, num(lo, 1))), num(lo, RECORD));
+			   ftl_seq_record(lo, table, seq_op2(lo, FTL_K_sub, to, seq_num(lo, 1))), seq_num(lo, RECORD));
 	}
 	ftl_k_end(b, &l);
-	ftl_k_copy(b, ftl_seq_record(lo, table, at), last, num(lo, RECORD));
+	ftl_k_copy(b, ftl_seq_record(lo, table, at), last, seq_num(lo, RECORD));
 	return FTL_OK;
 }
 
@@ -91,14 +77,14 @@ ftl_status ftl_prog_seq_extend(ftl_lo *lo, ftl_node_id id)
 	ftl_kscope l;
 
 	ftl_seq_own(lo, n->out[0], s);
-	bytes = op2(lo, FTL_K_mul, ftl_lo_dim(lo, ftl_u_product(lo, t, 1, t->rank)),
-		    num(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
+	bytes = seq_op2(lo, FTL_K_mul, ftl_lo_dim(lo, ftl_u_product(lo, t, 1, t->rank)),
+			seq_num(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
 	for (int d = 1; d < t->rank; d++)
 		dims[d - 1] = ftl_lo_dim(lo, t->dims[d]);
-	l = ftl_k_for(b, num(lo, 0), ftl_lo_dim(lo, t->dims[0]), 1);
+	l = ftl_k_for(b, seq_num(lo, 0), ftl_lo_dim(lo, t->dims[0]), 1);
 	ftl_seq_reserve(lo, s, ftl_seq_aligned(lo, bytes));
 	ftl_k_copy(b, ftl_seq_append(lo, s, t->rank - 1, dims, bytes),
-		   ftl_k_offset(b, src, op2(lo, FTL_K_mul, l.index, bytes)), bytes);
+		   ftl_k_offset(b, src, seq_op2(lo, FTL_K_mul, l.index, bytes)), bytes);
 	ftl_k_end(b, &l);
 	return FTL_OK;
 }
@@ -108,22 +94,24 @@ ftl_status ftl_prog_seq_erase(ftl_lo *lo, ftl_node_id id)
 	const ftl_node *n = ftl_node_get(lo->g, id);
 	ftl_kb *b = &lo->main;
 	ftl_lo_seq *s;
-	ftl_kv count = get(lo, lo->val[n->in[0]].seq->n), last = op2(lo, FTL_K_sub, count, num(lo, 1)), at = 0, table;
+	ftl_kv count = seq_get(lo, lo->val[n->in[0]].seq->n), last = seq_op2(lo, FTL_K_sub, count, seq_num(lo, 1)),
+	       at = 0, table;
 	ftl_kscope l;
 
 	if (has(n, 1))
 		at = position(lo, n, 1, count, false);
 	else
-		ftl_k_check(b, op2(lo, FTL_K_lt, num(lo, 0), count), ftl_lo_msg(lo, n, "there is no element to erase"));
+		ftl_k_check(b, seq_op2(lo, FTL_K_lt, seq_num(lo, 0), count),
+			    ftl_lo_msg(lo, n, "there is no element to erase"));
 	s = ftl_seq_take(lo, id, n->in[0]);
 	ftl_seq_own(lo, n->out[0], s);
 	ftl_k_set(b, s->n, last);
 	if (!at)
 		return FTL_OK;
-	table = get(lo, s->table);
+	table = seq_get(lo, s->table);
 	l = ftl_k_for(b, at, last, 1);
 	ftl_k_copy(b, ftl_seq_record(lo, table, l.index),
-		   ftl_seq_record(lo, table, op2(lo, FTL_K_add, l.index, num(lo, 1))), num(lo, RECORD));
+		   ftl_seq_record(lo, table, seq_op2(lo, FTL_K_add, l.index, seq_num(lo, 1))), seq_num(lo, RECORD));
 	ftl_k_end(b, &l);
 	return FTL_OK;
 }
@@ -140,7 +128,7 @@ static void bind_dim(ftl_lo *lo, const ftl_node *n, int d, ftl_kv v)
 static ftl_status take_out(ftl_lo *lo, const ftl_node *n, ftl_kv at)
 {
 	const ftl_lo_seq *s = lo->val[n->in[0]].seq;
-	ftl_kv rec = ftl_seq_record(lo, get(lo, s->table), at), to;
+	ftl_kv rec = ftl_seq_record(lo, seq_get(lo, s->table), at), to;
 
 	for (int d = 0; d < ftl_type_of(lo->g, n->out[0])->rank; d++)
 		bind_dim(lo, n, d, ftl_seq_word(lo, rec, DIMS + d));
@@ -153,24 +141,24 @@ ftl_status ftl_prog_seq_at(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);
 
-	return take_out(lo, n, position(lo, n, 1, get(lo, lo->val[n->in[0]].seq->n), false));
+	return take_out(lo, n, position(lo, n, 1, seq_get(lo, lo->val[n->in[0]].seq->n), false));
 }
 
 ftl_status ftl_prog_seq_length(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);
 
-	ftl_k_store(&lo->main, ftl_lo_ptr(lo, n->out[0]), num(lo, 0), get(lo, lo->val[n->in[0]].seq->n));
+	ftl_k_store(&lo->main, ftl_lo_ptr(lo, n->out[0]), seq_num(lo, 0), seq_get(lo, lo->val[n->in[0]].seq->n));
 	return FTL_OK;
 }
 
 /* Product of dims [from, to) of a record, times `times`. */
 static ftl_kv extent(ftl_lo *lo, ftl_kv rec, int from, int to, int64_t times)
 {
-	ftl_kv x = num(lo, times);
+	ftl_kv x = seq_num(lo, times);
 
 	for (int d = from; d < to; d++)
-		x = op2(lo, FTL_K_mul, x, ftl_seq_word(lo, rec, DIMS + d));
+		x = seq_op2(lo, FTL_K_mul, x, ftl_seq_word(lo, rec, DIMS + d));
 	return x;
 }
 
@@ -178,10 +166,10 @@ static ftl_kv extent(ftl_lo *lo, ftl_kv rec, int from, int to, int64_t times)
 static void copy_rows(ftl_lo *lo, ftl_kv outer, ftl_kv dst, ftl_kv dst_step, ftl_kv src, ftl_kv src_step, ftl_kv bytes)
 {
 	ftl_kb *b = &lo->main;
-	ftl_kscope l = ftl_k_for(b, num(lo, 0), outer, 1);
+	ftl_kscope l = ftl_k_for(b, seq_num(lo, 0), outer, 1);
 
-	ftl_k_copy(b, ftl_k_offset(b, dst, op2(lo, FTL_K_mul, l.index, dst_step)),
-		   ftl_k_offset(b, src, op2(lo, FTL_K_mul, l.index, src_step)), bytes);
+	ftl_k_copy(b, ftl_k_offset(b, dst, seq_op2(lo, FTL_K_mul, l.index, dst_step)),
+		   ftl_k_offset(b, src, seq_op2(lo, FTL_K_mul, l.index, src_step)), bytes);
 	ftl_k_end(b, &l);
 }
 
@@ -194,27 +182,27 @@ ftl_status ftl_prog_seq_concat(ftl_lo *lo, ftl_node_id id)
 	ftl_kb *b = &lo->main;
 	int axis = ftl_u_axis(a->axis, t->rank), rank = t->rank - a->new_axis;
 	int64_t size = (int64_t)ftl_dtype_bytes(t->dtype);
-	ftl_kv count = get(lo, s->n), sum = ftl_k_var(b, num(lo, 0)), at = ftl_k_var(b, num(lo, 0));
-	ftl_kv table = get(lo, s->table), rec, row, outer_n, dst;
+	ftl_kv count = seq_get(lo, s->n), sum = ftl_k_var(b, seq_num(lo, 0)), at = ftl_k_var(b, seq_num(lo, 0));
+	ftl_kv table = seq_get(lo, s->table), rec, row, outer_n, dst;
 	ftl_kscope l;
 
-	ftl_k_check(b, op2(lo, FTL_K_lt, num(lo, 0), count),
+	ftl_k_check(b, seq_op2(lo, FTL_K_lt, seq_num(lo, 0), count),
 		    ftl_lo_msg(lo, n, "an empty sequence cannot be concatenated"));
-	l = ftl_k_for(b, num(lo, 0), count, 1);
+	l = ftl_k_for(b, seq_num(lo, 0), count, 1);
 	rec = ftl_seq_record(lo, table, l.index);
 	for (int d = 0; d < rank; d++) {
 		if (d == axis && !a->new_axis)
-			ftl_k_set(b, sum, op2(lo, FTL_K_add, get(lo, sum), ftl_seq_word(lo, rec, DIMS + d)));
+			ftl_k_set(b, sum, seq_op2(lo, FTL_K_add, seq_get(lo, sum), ftl_seq_word(lo, rec, DIMS + d)));
 		else
-			ftl_k_check(
-				b,
-				op2(lo, FTL_K_eq, ftl_seq_word(lo, rec, DIMS + d), ftl_seq_word(lo, table, DIMS + d)),
-				ftl_lo_msg(lo, n, "the elements' shapes do not fit together"));
+			ftl_k_check(b,
+				    seq_op2(lo, FTL_K_eq, ftl_seq_word(lo, rec, DIMS + d),
+					    ftl_seq_word(lo, table, DIMS + d)),
+				    ftl_lo_msg(lo, n, "the elements' shapes do not fit together"));
 	}
 	ftl_k_end(b, &l);
 	for (int d = 0, k = 0; d < t->rank; d++) {
 		if (d == axis) {
-			bind_dim(lo, n, d, a->new_axis ? count : get(lo, sum));
+			bind_dim(lo, n, d, a->new_axis ? count : seq_get(lo, sum));
 			k += !a->new_axis;
 		} else {
 			bind_dim(lo, n, d, ftl_seq_word(lo, table, DIMS + k++));
@@ -223,15 +211,15 @@ ftl_status ftl_prog_seq_concat(ftl_lo *lo, ftl_node_id id)
 	dst = ftl_lo_ptr(lo, n->out[0]);
 	outer_n = extent(lo, table, 0, axis, 1);
 	row = extent(lo, table, axis + !a->new_axis, rank, size);
-	row = op2(lo, FTL_K_mul, row, a->new_axis ? count : get(lo, sum));
-	l = ftl_k_for(b, num(lo, 0), count, 1);
+	row = seq_op2(lo, FTL_K_mul, row, a->new_axis ? count : seq_get(lo, sum));
+	l = ftl_k_for(b, seq_num(lo, 0), count, 1);
 	rec = ftl_seq_record(lo, table, l.index);
 	{
 		ftl_kv bytes = extent(lo, rec, axis, rank, size);
 
-		copy_rows(lo, outer_n, ftl_k_offset(b, dst, get(lo, at)), row, ftl_seq_bytes_at(lo, s, rec), bytes,
+		copy_rows(lo, outer_n, ftl_k_offset(b, dst, seq_get(lo, at)), row, ftl_seq_bytes_at(lo, s, rec), bytes,
 			  bytes);
-		ftl_k_set(b, at, op2(lo, FTL_K_add, get(lo, at), bytes));
+		ftl_k_set(b, at, seq_op2(lo, FTL_K_add, seq_get(lo, at), bytes));
 	}
 	ftl_k_end(b, &l);
 	return FTL_OK;
@@ -245,28 +233,28 @@ static ftl_kv pieces(ftl_lo *lo, const ftl_node *n, ftl_kv size, ftl_kv *out_eac
 	ftl_kv count, sum, x, ok;
 	ftl_kscope l;
 
-	*out_each = num(lo, 1);
+	*out_each = seq_num(lo, 1);
 	if (!has(n, 1))
 		return size;
 	t = ftl_type_of(lo->g, n->in[1]);
 	if (t->rank == 0) {
 		*out_each = ftl_u_elem(lo, n, n->in[1], 0);
-		ftl_k_check(b, op2(lo, FTL_K_lt, num(lo, 0), *out_each),
+		ftl_k_check(b, seq_op2(lo, FTL_K_lt, seq_num(lo, 0), *out_each),
 			    ftl_lo_msg(lo, n, "the size of the pieces must be above 0"));
 		/* not size + each - 1, which may wrap */
-		ok = op2(lo, FTL_K_lt, num(lo, 0), op2(lo, FTL_K_rem, size, *out_each));
-		return op2(lo, FTL_K_add, op2(lo, FTL_K_div, size, *out_each), ftl_k_cast(b, ok, FTL_I64));
+		ok = seq_op2(lo, FTL_K_lt, seq_num(lo, 0), seq_op2(lo, FTL_K_rem, size, *out_each));
+		return seq_op2(lo, FTL_K_add, seq_op2(lo, FTL_K_div, size, *out_each), ftl_k_cast(b, ok, FTL_I64));
 	}
 	*out_each = 0;
 	count = ftl_lo_dim(lo, t->dims[0]);
-	sum = ftl_k_var(b, num(lo, 0));
-	l = ftl_k_for(b, num(lo, 0), count, 1);
+	sum = ftl_k_var(b, seq_num(lo, 0));
+	l = ftl_k_for(b, seq_num(lo, 0), count, 1);
 	x = ftl_k_cast(b, ftl_k_load(b, t->dtype, ftl_lo_ptr(lo, n->in[1]), l.index, 1), FTL_I64);
-	ok = op2(lo, FTL_K_and, op2(lo, FTL_K_le, num(lo, 0), x), op2(lo, FTL_K_le, x, size));
+	ok = seq_op2(lo, FTL_K_and, seq_op2(lo, FTL_K_le, seq_num(lo, 0), x), seq_op2(lo, FTL_K_le, x, size));
 	ftl_k_check(b, ok, ftl_lo_msg(lo, n, "a size is negative or larger than the axis"));
-	ftl_k_set(b, sum, op2(lo, FTL_K_add, get(lo, sum), x));
+	ftl_k_set(b, sum, seq_op2(lo, FTL_K_add, seq_get(lo, sum), x));
 	ftl_k_end(b, &l);
-	ftl_k_check(b, op2(lo, FTL_K_eq, get(lo, sum), size),
+	ftl_k_check(b, seq_op2(lo, FTL_K_eq, seq_get(lo, sum), size),
 		    ftl_lo_msg(lo, n, "the sizes do not add up to the size of the axis"));
 	return count;
 }
@@ -280,18 +268,18 @@ ftl_status ftl_prog_seq_split(ftl_lo *lo, ftl_node_id id)
 	int axis = ftl_u_axis(a->axis, t->rank), rank = 0;
 	bool keep = a->keepdims || has(n, 1);
 	ftl_kv size = ftl_lo_dim(lo, t->dims[axis]), src = ftl_lo_ptr(lo, n->in[0]), each, count, len, bytes, inner;
-	ftl_kv outer_n = ftl_lo_dim(lo, ftl_u_product(lo, t, 0, axis)), at = ftl_k_var(b, num(lo, 0));
+	ftl_kv outer_n = ftl_lo_dim(lo, ftl_u_product(lo, t, 0, axis)), at = ftl_k_var(b, seq_num(lo, 0));
 	ftl_kv dims[FTL_MAX_RANK];
 	ftl_lo_seq *s = ftl_seq_new(lo);
 	ftl_kscope l;
 
 	ftl_seq_own(lo, n->out[0], s);
-	inner = op2(lo, FTL_K_mul, ftl_lo_dim(lo, ftl_u_product(lo, t, axis + 1, t->rank)),
-		    num(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
+	inner = seq_op2(lo, FTL_K_mul, ftl_lo_dim(lo, ftl_u_product(lo, t, axis + 1, t->rank)),
+			seq_num(lo, (int64_t)ftl_dtype_bytes(t->dtype)));
 	count = pieces(lo, n, size, &each);
-	l = ftl_k_for(b, num(lo, 0), count, 1);
+	l = ftl_k_for(b, seq_num(lo, 0), count, 1);
 	if (each)
-		len = op2(lo, FTL_K_min, each, op2(lo, FTL_K_sub, size, get(lo, at)));
+		len = seq_op2(lo, FTL_K_min, each, seq_op2(lo, FTL_K_sub, size, seq_get(lo, at)));
 	else
 		len = ftl_k_cast(
 			b, ftl_k_load(b, ftl_type_of(lo->g, n->in[1])->dtype, ftl_lo_ptr(lo, n->in[1]), l.index, 1),
@@ -299,16 +287,16 @@ ftl_status ftl_prog_seq_split(ftl_lo *lo, ftl_node_id id)
 	for (int d = 0; d < t->rank; d++)
 		if (d != axis || keep)
 			dims[rank++] = d == axis ? len : ftl_lo_dim(lo, t->dims[d]);
-	bytes = op2(lo, FTL_K_mul, len, inner);
+	bytes = seq_op2(lo, FTL_K_mul, len, inner);
 	{
-		ftl_kv all = op2(lo, FTL_K_mul, bytes, outer_n), to;
+		ftl_kv all = seq_op2(lo, FTL_K_mul, bytes, outer_n), to;
 
 		ftl_seq_reserve(lo, s, ftl_seq_aligned(lo, all));
 		to = ftl_seq_append(lo, s, rank, dims, all);
-		copy_rows(lo, outer_n, to, bytes, ftl_k_offset(b, src, op2(lo, FTL_K_mul, get(lo, at), inner)),
-			  op2(lo, FTL_K_mul, size, inner), bytes);
+		copy_rows(lo, outer_n, to, bytes, ftl_k_offset(b, src, seq_op2(lo, FTL_K_mul, seq_get(lo, at), inner)),
+			  seq_op2(lo, FTL_K_mul, size, inner), bytes);
 	}
-	ftl_k_set(b, at, op2(lo, FTL_K_add, get(lo, at), len));
+	ftl_k_set(b, at, seq_op2(lo, FTL_K_add, seq_get(lo, at), len));
 	ftl_k_end(b, &l);
 	return FTL_OK;
 }
@@ -333,14 +321,14 @@ static ftl_kv present(ftl_lo *lo, const ftl_node *n)
 {
 	bool list = ftl_type_of(lo->g, n->in[0])->seq->kind == FTL_SEQ_OPT_LIST;
 
-	return op2(lo, FTL_K_le, num(lo, list ? 0 : 1), get(lo, lo->val[n->in[0]].seq->n));
+	return seq_op2(lo, FTL_K_le, seq_num(lo, list ? 0 : 1), seq_get(lo, lo->val[n->in[0]].seq->n));
 }
 
 ftl_status ftl_prog_opt_has(ftl_lo *lo, ftl_node_id id)
 {
 	const ftl_node *n = ftl_node_get(lo->g, id);
 
-	ftl_k_store(&lo->main, ftl_lo_ptr(lo, n->out[0]), num(lo, 0), present(lo, n));
+	ftl_k_store(&lo->main, ftl_lo_ptr(lo, n->out[0]), seq_num(lo, 0), present(lo, n));
 	return FTL_OK;
 }
 
@@ -350,7 +338,7 @@ ftl_status ftl_prog_opt_get(ftl_lo *lo, ftl_node_id id)
 
 	ftl_k_check(&lo->main, present(lo, n), ftl_lo_msg(lo, n, "the optional has no element"));
 	if (!ftl_type_of(lo->g, n->out[0])->seq)
-		return take_out(lo, n, num(lo, 0));
+		return take_out(lo, n, seq_num(lo, 0));
 	ftl_seq_own(lo, n->out[0], ftl_seq_take(lo, id, n->in[0]));
 	return FTL_OK;
 }
